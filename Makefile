@@ -1,0 +1,87 @@
+# Everything a contributor or CI runs. Needs Python 3.11 or newer and make; the rest goes to .venv.
+
+# The first Python that runs, is new enough and can make a virtual environment.
+PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
+	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+		>/dev/null 2>&1 && { echo "$$python"; break; }; done)
+UV_VERSION := 0.13.9
+
+BIN := .venv/bin
+READY := .venv/.ready
+LOCK := requirements/dev.txt
+PYTEST := $(BIN)/python -m pytest
+# Ends whatever the command leaves running (Ray), also when it fails or is interrupted.
+CONTAINED := $(BIN)/python .ci/contained.py
+SOURCES := executor crds tests .ci $(wildcard operator examples)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check format test-unit test-integration bench bench-peers demo test build lock clean
+.NOTPARALLEL:
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with the locked versions (done by the other targets when needed)
+
+# uv is several times faster than pip; where it cannot be had, pip does the same.
+$(READY): pyproject.toml $(LOCK)
+	@if [ ! -x $(BIN)/python ] && [ -z "$(PYTHON)" ]; then \
+		echo "No Python 3.11 or newer with venv found; install one or say make PYTHON=/path/to/python" >&2; \
+		exit 1; fi
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
+		|| echo "uv could not be installed; going on with pip"
+	@if [ -x $(BIN)/uv ]; then \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python -r $(LOCK) && \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(LOCK) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+			--no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
+
+check: $(READY) ## Lint, formatting, types, import contracts, rules of the house
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	$(PYTEST) -q tests/unit/house
+
+format: $(READY) ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+test-unit: $(READY) ## Unit tests and simulations: no Ray, no network, under a minute
+	$(PYTEST) -q tests/unit tests/simulation
+
+test-integration: $(READY) ## Tests on a real local Ray
+	$(CONTAINED) $(PYTEST) -q tests/integration
+
+bench: $(READY) ## Benchmarks against their baselines (CURATOR_BENCH=short for the short ones)
+	$(CONTAINED) $(PYTEST) -q -s tests/benchmarks
+
+bench-peers: $(READY) ## The same work on other executors, side by side
+	$(CONTAINED) $(BIN)/python -m tests.benchmarks.peers
+
+demo: $(READY) ## Clean a small text collection and show what happened
+	$(CONTAINED) $(BIN)/python examples/demo/demo.py
+
+test: ## All of it, as CI runs it
+	$(MAKE) check
+	$(MAKE) test-unit
+	$(MAKE) test-integration
+	CURATOR_BENCH=short $(MAKE) bench
+
+build: $(READY) ## Wheel and source distribution in dist/
+	$(BIN)/python -m hatchling build
+
+lock: $(READY) ## Renew requirements/dev.txt from pyproject.toml
+	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+		--extra executor --extra text --extra dev --extra bench \
+		--custom-compile-command "make lock" --no-annotate \
+		--no-emit-index-url --no-emit-find-links --output-file $(LOCK)
+
+clean: ## Remove .venv, caches and build results
+	rm -rf .venv dist build out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
