@@ -58,11 +58,11 @@ test-unit: $(READY) ## Unit tests and simulations: no Ray, no network, under a m
 test-integration: $(READY) ## Tests on a real local Ray
 	$(CONTAINED) $(PYTEST) -q tests/integration
 
-bench: $(READY) ## Benchmarks against their baselines (CURATOR_BENCH=short for the short ones)
-	$(CONTAINED) $(PYTEST) -q -s tests/benchmarks
+bench: $(READY) ## Benchmarks against their baselines, about five minutes (BENCH="--only W1" for a part)
+	$(CONTAINED) $(BIN)/python -m tests.benchmarks.run --quick $(BENCH)
 
-bench-peers: $(READY) ## The same work on other executors, side by side
-	$(CONTAINED) $(BIN)/python -m tests.benchmarks.peers
+bench-peers: $(READY) ## The same work on other executors side by side, large sizes, a long time
+	$(CONTAINED) $(BIN)/python -m tests.benchmarks.run --full --json out/benchmarks.json $(BENCH)
 
 demo: $(READY) ## Clean a small text collection and show what happened
 	$(CONTAINED) $(BIN)/python examples/demo/demo.py
@@ -71,7 +71,7 @@ test: ## All of it, as CI runs it
 	$(MAKE) check
 	$(MAKE) test-unit
 	$(MAKE) test-integration
-	CURATOR_BENCH=short $(MAKE) bench
+	$(MAKE) bench BENCH="--only W1"
 
 build: $(READY) ## Wheel and source distribution in dist/
 	$(BIN)/python -m hatchling build
