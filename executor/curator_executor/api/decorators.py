@@ -31,7 +31,7 @@ class FunctionStage(ProcessingStage[Any, Any]):
         num_workers: int | None = None,
     ) -> None:
         self._function = function
-        self.name = name or getattr(function, "__name__", "function")
+        self.name = name or str(getattr(function, "__name__", "function"))
         self.resources = resources or Resources(cpus=1.0)
         if batch_size is not None:
             self.batch_size = batch_size

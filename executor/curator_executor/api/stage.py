@@ -96,6 +96,8 @@ class ProcessingStage(ABC, Generic[X, Y]):
         is_resumable: may run with a checkpoint.
         is_global_stage: sees every task before it emits: one worker; `process` takes tasks in,
             `finish` gives them out when the stage before is done.
+        keeps_state_in_scratch: a global stage whose state is found again in `scratch_dir` by a new
+            worker; without it, losing the worker ends the run.
         is_pure: keeps no reference to its inputs or outputs and never emits one object twice, so
             that a fused neighbour may be handed the same object.
         deterministic: the same input gives the same outputs, in the same order.
@@ -111,6 +113,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
     is_sink_stage: bool = False
     is_resumable: bool = True
     is_global_stage: bool = False
+    keeps_state_in_scratch: bool = False
     is_pure: bool = False
     deterministic: bool = True
     scratch_dir: str = ""
@@ -365,7 +368,8 @@ class ProcessingStage(ABC, Generic[X, Y]):
 
     def _consume_observations(self) -> Observations | None:
         """What was said since the last call, or None; clears it."""
-        return self.__dict__.pop("_observations", None)
+        seen: Observations | None = self.__dict__.pop("_observations", None)
+        return seen
 
 
 def _mentions_list(hint: object) -> bool:

@@ -100,7 +100,10 @@ def _get_stage_perf(task: Task[Any]) -> list[StagePerfStats]:
     if perf is None:
         packed = state.get("_perf_packed", b"")
         names = state.get("_perf_names", ())
-        perf = unpack_chain(packed, names, state.get("_perf_metrics"))
+        perf = [
+            *state.get("_perf_prior", ()),
+            *unpack_chain(packed, names, state.get("_perf_metrics")),
+        ]
         state["_perf_list"] = perf
     return cast("list[StagePerfStats]", perf)
 
@@ -220,9 +223,9 @@ class DocumentBatch(Task["pa.Table | pd.DataFrame"]):
             TypeError: `data` is neither a table nor a frame.
         """
         if hasattr(self.data, "iloc"):
-            return self.data
+            return cast("pd.DataFrame", self.data)
         if hasattr(self.data, "to_pandas"):
-            return self.data.to_pandas(use_threads=False)
+            return cast("pd.DataFrame", self.data.to_pandas(use_threads=False))
         raise TypeError(f"DocumentBatch holds {type(self.data).__name__}, wanted a table or frame")
 
     @property

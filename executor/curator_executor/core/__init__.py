@@ -1,0 +1,1 @@
+"""The scheduling core: pure functions of values. No Ray, no clock, no I/O."""

@@ -1,16 +1,45 @@
-"""`run_stages`: one whole run, from stages and inputs to tasks and a report."""
+"""`run_stages`: one whole run, from stages and inputs to tasks and a report.
+
+The composition root: the only module of the runtime that knows which backend there is, and it
+loads it when a run begins, so that importing the package does not load Ray.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+import logging
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import cloudpickle
 
 from curator_api.progress import RunReport
 from curator_executor.api.pipeline import Stage
-from curator_executor.api.tasks import Task
+from curator_executor.api.tasks import EmptyTask, Task
+from curator_executor.core.backpressure import block_limit_bytes
+from curator_executor.core.errors import CuratorError, DoesNotFit, InvalidPipeline
+from curator_executor.core.fusion import plan_pools
+from curator_executor.core.sizing import check_fits
+from curator_executor.core.state import CoreSettings, State, new_state
+from curator_executor.core.types import BatchError, Node, PoolSpec, StageSpec
+from curator_executor.runtime import codec, specs
+from curator_executor.runtime.host import PoolPlan
+from curator_executor.runtime.loop import Loop
 from curator_executor.runtime.ports import ProgressSink
+from curator_executor.runtime.report import Reporter
+from curator_executor.runtime.runner import root_key
 from curator_executor.runtime.settings import RunSettings
+
+log = logging.getLogger("curator_executor.run")
+# Snapshots a second while somebody watches; nobody reads faster, and an idle run stays idle.
+WATCHED_TICK_S = 1.0
+# Initial tasks whose size is looked at to know how many fit a call.
+SIZED_TASKS = 16
 
 
 @dataclass(frozen=True)
@@ -20,10 +49,12 @@ class RunOutcome:
     Attributes:
         tasks: outputs of the last stage.
         report: figures, decisions and dead letters.
+        failed: per dead letter that has them: stage, error and pickled input tasks.
     """
 
     tasks: list[Task[Any]]
     report: RunReport
+    failed: list[BatchError] = field(default_factory=list)
 
 
 def run_stages(
@@ -32,6 +63,244 @@ def run_stages(
     settings: RunSettings,
     sinks: Sequence[ProgressSink] = (),
     pipeline_name: str = "pipeline",
+    *,
+    python_paths: Sequence[str] = (),
 ) -> RunOutcome:
-    """Run the stages on Ray."""
-    raise RuntimeError("the Ray backend is being written")
+    """Run the stages on Ray.
+
+    Args:
+        stages: in order; composite ones are expanded.
+        initial_tasks: inputs of the first stage; one `EmptyTask` if None or empty.
+        settings: options.
+        sinks: get snapshots and the report.
+        pipeline_name: for people.
+        python_paths: directories that workers import from, besides those of this process.
+
+    Raises:
+        InvalidPipeline: the stages cannot run as they are; before any worker starts.
+        DoesNotFit: a stage needs more than any node has; before any worker starts.
+        CuratorError: the run failed; `report` has its figures, `__cause__` the stage's exception.
+        KeyboardInterrupt: cancelled; no worker is left.
+    """
+    prepared = specs.prepare_stages(stages)
+    stage_specs = specs.stage_specs(prepared, settings)
+    check_stages(prepared)
+    pools = plan_pools(
+        stage_specs, fuse=settings.fusion and settings.execution_mode == "streaming"
+    )
+    source = _root_tasks(initial_tasks)
+    with _scratch(prepared):
+        plans = [_plan(pool, prepared, stage_specs, settings) for pool in pools]
+        return _run(prepared, pools, plans, source, settings, sinks, pipeline_name, python_paths)
+
+
+def check_stages(stages: Sequence[Stage]) -> None:
+    """Let each stage that has a `check()` say what it can know before work starts.
+
+    Raises:
+        InvalidPipeline: with every problem, one a line.
+    """
+    problems = []
+    for stage in stages:
+        check = getattr(stage, "check", None)
+        if callable(check):
+            try:
+                check()
+            except (ValueError, OSError, ImportError) as error:
+                problems.append(f'stage "{stage.name}": {error}')
+    if problems:
+        raise InvalidPipeline("\n".join(problems))
+
+
+def _root_tasks(initial_tasks: Sequence[Task[Any]] | None) -> Sequence[Task[Any]]:
+    """Initial tasks with an id and a lineage key each."""
+    tasks: Sequence[Task[Any]] = initial_tasks or [EmptyTask()]
+    for position, task in enumerate(tasks):
+        state = task.__dict__
+        if not task.task_id:
+            task._set_task_id("0", position)
+        prior = task._stage_perf
+        if prior:
+            state["_perf_prior"] = tuple(prior)
+        state["_perf_packed"] = b""
+        state.pop("_perf_metrics", None)
+        state["_lineage_key"] = root_key(position, task.get_deterministic_id())
+    return tasks
+
+
+@contextlib.contextmanager
+def _scratch(stages: Sequence[Stage]) -> Iterator[None]:
+    """A directory for each stage that lasts as long as the run."""
+    root = tempfile.mkdtemp(prefix="curator-run-")
+    try:
+        for index, stage in enumerate(stages):
+            stage.scratch_dir = os.path.join(root, str(index))
+            if getattr(stage, "is_global_stage", False):
+                os.makedirs(stage.scratch_dir)
+        yield
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _plan(
+    pool: PoolSpec,
+    stages: Sequence[Stage],
+    stage_specs: Sequence[StageSpec],
+    settings: RunSettings,
+) -> PoolPlan:
+    mine = [stages[spec.index] for spec in pool.stages]
+    try:
+        pickled = cloudpickle.dumps(mine)
+    except Exception as error:  # whatever a stage's own __reduce__ raises
+        raise InvalidPipeline(
+            f'stage "{pool.name}" cannot be sent to a worker: {error}. Open files, locks and '
+            "connections belong into setup(), which runs in the worker."
+        ) from error
+    return PoolPlan(
+        stages=pickled,
+        indexes=tuple(spec.index for spec in pool.stages),
+        attempts=tuple(spec.attempts for spec in pool.stages),
+        setup_attempts=tuple(spec.setup_attempts for spec in pool.stages),
+        ignore_failures=tuple(spec.ignore_failures for spec in pool.stages),
+        batch_size=pool.head.batch_size,
+        names=tuple(spec.name for spec in stage_specs),
+        target_call_s=settings.target_call_s,
+        block_bytes=settings.max_block_bytes,
+    )
+
+
+def _run(
+    stages: Sequence[Stage],
+    pools: tuple[PoolSpec, ...],
+    plans: Sequence[PoolPlan],
+    source: Sequence[Task[Any]],
+    settings: RunSettings,
+    sinks: Sequence[ProgressSink],
+    name: str,
+    python_paths: Sequence[str],
+) -> RunOutcome:
+    from curator_executor.ray_backend import cluster
+    from curator_executor.ray_backend.pool import PoolLaunch, RayWorkerPool
+
+    with cluster.connected():
+        launches = [
+            PoolLaunch(pool, plan, stages[pool.head.index].runtime_env)
+            for pool, plan in zip(pools, plans, strict=True)
+        ]
+        workers = RayWorkerPool(
+            launches, source, settings.cpu_allocation_percentage, python_paths
+        )
+        nodes = workers.nodes()
+        _require_fit(pools, nodes)
+        state = new_state(
+            pools, nodes, _core_settings(settings), len(source), _source_bytes(source), workers.now()
+        )
+        workers.block_bytes = block_limit_bytes(state)
+        reporter = Reporter(state, name, plans[0].names)
+        outlet = Outlet(sinks, reporter, settings.logging_interval)
+        loop = Loop(
+            state,
+            workers,
+            drain_s=settings.drain_s,
+            tick_s=WATCHED_TICK_S if sinks else settings.logging_interval,
+            on_tick=outlet.tick,
+        )
+        tasks: list[Task[Any]] = []
+        ended = False
+        try:
+            loop.run()
+            tasks = workers.outputs() if state.ending == "succeeded" else []
+            ended = True
+        finally:
+            workers.close()
+            if not ended and not state.ending:
+                state.ending = "failed"
+            failed = state.error
+            text = str(failed) if failed else ("" if ended else "cancelled")
+            report = reporter.report(loop, workers.now(), len(tasks), text)
+            outlet.close(report)
+    _raise_if_failed(state, report)
+    return RunOutcome(tasks, report, [failure.error for failure in state.failures])
+
+
+def _require_fit(pools: tuple[PoolSpec, ...], nodes: tuple[Node, ...]) -> None:
+    problems = check_fits([(pool.name, pool.need) for pool in pools], nodes)
+    if problems:
+        raise DoesNotFit("\n".join(problems))
+
+
+def _core_settings(settings: RunSettings) -> CoreSettings:
+    return CoreSettings(
+        batch_mode=settings.execution_mode == "batch",
+        max_workers_per_stage=settings.max_workers_per_stage,
+        autoscale_interval_s=settings.autoscale_interval_s,
+        target_call_s=settings.target_call_s,
+        max_block_bytes=settings.max_block_bytes,
+        max_failures=settings.max_failures,
+    )
+
+
+def _source_bytes(source: Sequence[Task[Any]]) -> int:
+    """About how many bytes the initial tasks have, from a few of them."""
+    step = max(1, len(source) // SIZED_TASKS)
+    sample = source[::step]
+    each = sum(codec.TASK_BYTES + codec.estimate_bytes(task.data) for task in sample) / len(sample)
+    return int(each * len(source))
+
+
+def _raise_if_failed(state: State, report: RunReport) -> None:
+    error = state.error
+    if error is None:
+        return
+    error.report = report
+    error.failed = [failure.error for failure in state.failures]
+    cause: BaseException | None = None
+    if state.error_batch is not None and state.error_batch.cause:
+        try:
+            cause = pickle.loads(state.error_batch.cause)
+        except Exception as unpickling:  # the class may exist in the worker alone
+            log.debug("the stage's exception cannot be unpickled here: %r", unpickling)
+    raise error from cause
+
+
+class Outlet:
+    """Gives snapshots to the sinks, and a log line to the log every `logging_interval`."""
+
+    def __init__(
+        self, sinks: Sequence[ProgressSink], reporter: Reporter, interval_s: float
+    ) -> None:
+        self._sinks = list(sinks)
+        self._reporter = reporter
+        self._interval_s = interval_s
+        self._next_log: float | None = None
+
+    def tick(self, now: float) -> None:
+        """Publish; called by the loop."""
+        shot = self._reporter.snapshot(now)
+        if self._next_log is None:
+            self._next_log = now + self._interval_s
+        elif now >= self._next_log:
+            self._next_log = now + self._interval_s
+            stages = " ".join(
+                f"{s.name}[workers={s.workers.ready} queued={s.queued} running={s.running} "
+                f"done={s.done} failed={s.failed} rate={s.items_per_second:.1f}/s]"
+                for s in shot.stages
+            )
+            log.info("progress elapsed=%.0fs %s", shot.elapsed_s, stages)
+        self._each("publish", shot)
+
+    def close(self, report: RunReport) -> None:
+        """Hand over the report."""
+        self._each("close", report)
+
+    def _each(self, method: str, value: object) -> None:
+        for sink in list(self._sinks):
+            try:
+                getattr(sink, method)(value)
+            except Exception:
+                # Progress is worth less than the run: a sink that fails is left out.
+                log.exception("progress sink %s failed and is left out", type(sink).__name__)
+                self._sinks.remove(sink)
+
+
+__all__ = ["CuratorError", "RunOutcome", "check_stages", "run_stages"]

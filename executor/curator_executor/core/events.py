@@ -1,0 +1,98 @@
+"""What can happen to a run. Made by the worker pool and the loop, consumed by `step`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from curator_executor.core.types import BatchError, CallId, CallReport, Node, NodeId, WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCreated:
+    """A worker's process is up on a node; nothing is set up in it."""
+
+    worker: WorkerId
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """A worker has set up the stages of its pool."""
+
+    worker: WorkerId
+    setup_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetupFailed:
+    """Set-up raised in every attempt allowed."""
+
+    worker: WorkerId
+    error: BatchError
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDied:
+    """A worker's process is gone. Calls that it had are lost."""
+
+    worker: WorkerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStopped:
+    """A worker ended after `StopWorker`: its stages were torn down."""
+
+    worker: WorkerId
+    teardown_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallDone:
+    """A call came back."""
+
+    worker: WorkerId
+    call: CallId
+    report: CallReport
+
+
+@dataclass(frozen=True, slots=True)
+class CallBroken:
+    """A call could not be carried out though the worker lives (store full, cannot unpickle)."""
+
+    worker: WorkerId
+    call: CallId
+    error: BatchError
+
+
+@dataclass(frozen=True, slots=True)
+class NodesChanged:
+    """The nodes that there are now."""
+
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """The user wants the run to end."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing happened, but a timer is due."""
+
+
+Event = (
+    WorkerCreated
+    | WorkerReady
+    | WorkerSetupFailed
+    | WorkerDied
+    | WorkerStopped
+    | CallDone
+    | CallBroken
+    | NodesChanged
+    | CancelRequested
+    | Tick
+)

@@ -1,0 +1,97 @@
+"""What must hold of a run's state after every step. Called in tests and by the simulator.
+
+Each input task of a pool is in exactly one place: the queue, a suspect, a worker, or finished.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from curator_executor.core.dispatch import CALLS_PER_WORKER
+from curator_executor.core.lifecycle import WorkerState
+from curator_executor.core.sizing import Room
+from curator_executor.core.state import Pool, State
+from curator_executor.core.types import Segment
+
+
+class Violation(AssertionError):
+    """An invariant does not hold: a bug in the core."""
+
+
+def _require(holds: bool, text: str) -> None:
+    if not holds:
+        raise Violation(text)
+
+
+def check(state: State) -> None:
+    """Check everything.
+
+    Raises:
+        Violation: something does not hold; says what.
+    """
+    for pool in state.pools:
+        _check_pool(state, pool)
+    _check_workers(state)
+    _check_room(state)
+
+
+def _segments(state: State, pool: Pool) -> list[Segment]:
+    index = pool.spec.index
+    found = list(pool.queue)
+    for suspect in pool.suspects:
+        found += suspect.segments
+    for worker in state.workers.values():
+        for unit in worker.units.get(index, ()):
+            found += unit.segments
+    return found
+
+
+def _check_pool(state: State, pool: Pool) -> None:
+    name = pool.spec.name
+    queued = sum(segment.tasks for segment in pool.queue)
+    _require(queued == pool.queued_tasks, f"{name}: queue has {queued}, says {pool.queued_tasks}")
+    segments = _segments(state, pool)
+    waiting = 0
+    if pool.spec.index and state.settings.batch_mode:
+        waiting = sum(tasks for _, _, tasks in state.pools[pool.spec.index - 1].out_blocks)
+    there = sum(segment.tasks for segment in segments) + waiting
+    _require(
+        there + pool.consumed == pool.accepted or bool(state.ending),
+        f"{name}: {there} tasks here + {pool.consumed} finished != {pool.accepted} accepted",
+    )
+    seen: Counter[tuple[int, int]] = Counter()
+    for segment in segments:
+        _require(segment.tasks > 0, f"{name}: empty segment {segment}")
+        for task in range(segment.start, segment.stop):
+            seen[(segment.block, task)] += 1
+    doubled = [key for key, count in seen.items() if count > 1]
+    _require(not doubled, f"{name}: tasks in two places: {doubled[:5]}")
+    held = sum(
+        block.bytes for block in state.blocks.values() if block.pool == pool.spec.index and block.id
+    )
+    _require(held == pool.held_bytes, f"{name}: blocks hold {held} B, says {pool.held_bytes} B")
+    if pool.done:
+        _require(there == 0, f"{name}: done with {there} tasks left")
+
+
+def _check_workers(state: State) -> None:
+    for worker in state.workers.values():
+        _require(worker.state is not WorkerState.GONE, f"worker {worker.id} is gone but listed")
+        _require(
+            len(worker.calls) <= CALLS_PER_WORKER, f"worker {worker.id}: {len(worker.calls)} calls"
+        )
+        _require(
+            worker.id in state.pools[worker.pool].workers,
+            f"worker {worker.id} is not in its pool",
+        )
+    listed = sum(len(pool.workers) for pool in state.pools)
+    _require(listed == len(state.workers), f"{listed} in pools, {len(state.workers)} workers")
+
+
+def _check_room(state: State) -> None:
+    if len(state.nodes) != 1:
+        return  # first fit over several nodes depends on the order of arrival
+    room = Room(state.nodes)
+    for worker in state.workers.values():
+        fits = room.place(state.pools[worker.pool].spec.need)
+        _require(fits, f"over-committed: {len(state.workers)} workers on {state.nodes[0]}")

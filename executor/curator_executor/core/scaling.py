@@ -1,0 +1,265 @@
+"""Bring the workers there are to the workers wanted: start, re-assign, drain, stop.
+
+Called by `step` when something changed that matters (a pool is done, a worker came or went, first
+timings, the interval is over). Counts come from `sizing`.
+"""
+
+from __future__ import annotations
+
+from curator_executor.core import backpressure
+from curator_executor.core.actions import Action, SetupWorker, StartWorker, StopWorker
+from curator_executor.core.dispatch import may_start
+from curator_executor.core.lifecycle import WorkerState
+from curator_executor.core.sizing import PoolLoad, Room, size
+from curator_executor.core.state import Pool, State, Worker
+from curator_executor.core.types import PoolIndex
+
+_LIVE = (
+    WorkerState.STARTING,
+    WorkerState.CREATED,
+    WorkerState.SETTING_UP,
+    WorkerState.READY,
+    WorkerState.DRAINING,
+)
+# Timings needed before a pool's cost counts: the first call also loads models and caches.
+FIRST_TIMINGS = 2
+
+
+def scale(state: State, now: float) -> list[Action]:
+    """Actions that bring the workers to the counts wanted."""
+    state.scale_due = False
+    if state.ending:
+        return []
+    state.next_scale_at = now + state.settings.autoscale_interval_s
+    loads = [_load(state, pool, now) for pool in state.pools if _is_open(state, pool)]
+    sizing = size(loads, state.nodes)
+    state.time_sharing = sizing.take_turns
+    for pool in state.pools:
+        pool.wanted = sizing.wanted.get(pool.spec.index, 0)
+    actions: list[Action] = []
+    _drain_surplus(state)
+    actions += _reassign(state, sizing.reason, now)
+    actions += _stop_useless(state)
+    actions += _start_missing(state, sizing.reason, now)
+    return actions
+
+
+def _is_open(state: State, pool: Pool) -> bool:
+    return not pool.done and may_start(state, pool)
+
+
+def is_runnable(state: State, pool: Pool) -> bool:
+    """Whether a worker of the pool would have something to do now, and may do it."""
+    index = pool.spec.index
+    has_input = bool(pool.suspects) or _held_units(state, index) > 0
+    if not has_input:
+        batch = pool.spec.head.batch_size
+        upstream_done = state.upstream_done(index)
+        has_input = pool.queued_tasks >= (1 if upstream_done else batch)
+        has_input = has_input or (
+            pool.spec.head.is_global and upstream_done and not pool.finished
+        )
+    return has_input and backpressure.has_room(
+        state, pool, backpressure.calls_in_flight(state, index)
+    )
+
+
+def _held_units(state: State, pool: PoolIndex) -> int:
+    return sum(len(worker.units.get(pool, ())) for worker in state.workers.values())
+
+
+def _load(state: State, pool: Pool, now: float) -> PoolLoad:
+    index = pool.spec.index
+    head = pool.spec.head
+    most = head.max_workers if head.max_workers is not None else 1_000_000
+    if state.settings.max_workers_per_stage is not None:
+        most = min(most, state.settings.max_workers_per_stage)
+    if head.is_global:
+        most = 1
+    if state.upstream_done(index):
+        waiting = -(-pool.queued_tasks // head.batch_size) + len(pool.suspects)
+        most = min(most, max(1, waiting + _held_units(state, index)))
+    fixed = pool.spec.fixed_workers
+    if fixed is None and head.workers_per_node is not None:
+        fixed = max(1, round(head.workers_per_node * len(state.nodes)))
+    if fixed is not None and state.settings.max_workers_per_stage is not None:
+        fixed = min(fixed, state.settings.max_workers_per_stage)
+    return PoolLoad(
+        index=index,
+        need=pool.spec.need,
+        fixed=fixed,
+        most=most,
+        least=head.min_workers,
+        cost_s=_cost_s(state, pool),
+        rank=_rank(state, pool, now),
+    )
+
+
+def _cost_s(state: State, pool: Pool) -> float | None:
+    """Worker seconds of this pool per task of the first pool, fan-out measured."""
+    if pool.samples < FIRST_TIMINGS or pool.seconds_per_task is None:
+        return None
+    ratio = 1.0
+    for before in state.pools[: pool.spec.index]:
+        if before.consumed:
+            ratio *= before.emitted / before.consumed
+    return pool.seconds_per_task * ratio
+
+
+def _rank(state: State, pool: Pool, now: float) -> tuple[int, int]:
+    """Who gets a first worker first, when there are not enough for all.
+
+    A pool that has work and is within its quantum keeps its worker; then those that have work,
+    the furthest downstream first; then those that will have some, in order.
+    """
+    index = pool.spec.index
+    mine = [state.workers[w] for w in pool.workers if state.workers[w].state in _LIVE]
+    if not is_runnable(state, pool):
+        busy = any(worker.calls for worker in mine)
+        return (1, -index) if busy else (3, index)
+    if mine and any(now - worker.since < state.settings.quantum_s for worker in mine):
+        return (0, -index)
+    return (1 if not mine else 2, -index)
+
+
+def _mine(state: State, pool: Pool) -> list[Worker]:
+    return [state.workers[w] for w in pool.workers if state.workers[w].state in _LIVE]
+
+
+def _drain_surplus(state: State) -> None:
+    for pool in state.pools:
+        mine = _mine(state, pool)
+        keep = [w for w in mine if w.state is not WorkerState.DRAINING]
+        surplus = len(keep) - pool.wanted
+        if surplus > 0:
+            # Those with the least to finish go; a worker that is still coming up goes first.
+            keep.sort(key=lambda w: (w.state is WorkerState.READY, len(w.calls), -w.id))
+            for worker in [w for w in keep if w.state is WorkerState.READY][:surplus]:
+                worker.go(WorkerState.DRAINING)
+        elif surplus < 0:
+            for worker in [w for w in mine if w.state is WorkerState.DRAINING][:-surplus]:
+                worker.go(WorkerState.READY)
+
+
+def _missing(state: State, pool: Pool) -> int:
+    active = [w for w in _mine(state, pool) if w.state is not WorkerState.DRAINING]
+    return pool.wanted - len(active)
+
+
+def may_share(state: State, one: PoolIndex, other: PoolIndex) -> bool:
+    """Whether a worker of one pool may take up the other's stages."""
+    a, b = state.pools[one].spec, state.pools[other].spec
+    return (
+        a.need == b.need
+        and not a.need.gpus
+        and a.head.env_key == b.head.env_key
+        and a.head.worker_groups == b.head.worker_groups
+    )
+
+
+def _reassign(state: State, reason: dict[PoolIndex, str], now: float) -> list[Action]:
+    actions: list[Action] = []
+    for pool in sorted(state.pools, key=lambda p: -p.spec.index):
+        index = pool.spec.index
+        for _ in range(max(0, _missing(state, pool))):
+            free = _free_for(state, pool)
+            if not free:
+                break
+            # A worker that holds unfinished input of this pool is the only one that can finish it.
+            worker = max(
+                free, key=lambda w: (bool(w.units.get(index)), index in w.hosted, -w.id)
+            )
+            actions += assign(state, worker, pool, now)
+    return actions
+
+
+def _free_for(state: State, pool: Pool) -> list[Worker]:
+    index = pool.spec.index
+    only_held = not pool.queue and not pool.suspects and _held_units(state, index) > 0
+    free = []
+    for worker in state.workers.values():
+        if only_held and not worker.units.get(index):
+            continue
+        if only_held and worker.state is WorkerState.READY:
+            worker.go(WorkerState.DRAINING)  # it alone can finish what it holds
+        if (
+            worker.state is WorkerState.DRAINING
+            and not worker.calls
+            and may_share(state, worker.pool, index)
+        ):
+            free.append(worker)
+    return free
+
+
+def assign(state: State, worker: Worker, pool: Pool, now: float) -> list[Action]:
+    """Give a worker to a pool; its stages are set up there unless they already are."""
+    old = state.pools[worker.pool]
+    old.workers.discard(worker.id)
+    pool.workers.add(worker.id)
+    worker.pool = pool.spec.index
+    worker.since = now
+    if pool.spec.index in worker.hosted:
+        worker.go(WorkerState.READY)
+        return []
+    finished = old.spec.index if old.done and old.spec.index in worker.hosted else None
+    if finished is not None:
+        worker.hosted.discard(finished)
+    worker.go(WorkerState.SETTING_UP)
+    pool.workers_started += 1
+    return [SetupWorker(worker.id, pool.spec.index, claim_node(state, worker, pool), finished)]
+
+
+def claim_node(state: State, worker: Worker, pool: Pool) -> bool:
+    """Whether this worker is to prepare its node for the pool."""
+    key = (pool.spec.index, worker.node)
+    if key in state.nodes_prepared:
+        return False
+    state.nodes_prepared[key] = "preparing"
+    return True
+
+
+def _stop_useless(state: State) -> list[Action]:
+    """Stop drained workers that no pool can take up.
+
+    A worker that holds unfinished input stays: only it can finish it.
+    """
+    actions: list[Action] = []
+    for worker in list(state.workers.values()):
+        if not (worker.state is WorkerState.DRAINING and not worker.calls):
+            continue
+        if any(worker.units.values()):
+            continue
+        waiting = [pool for pool in state.pools if _missing(state, pool) > 0]
+        blocked_room = any(not may_share(state, worker.pool, p.spec.index) for p in waiting)
+        done = state.pools[worker.pool].done
+        needed_later = state.time_sharing and not blocked_room
+        if (done and not needed_later) or blocked_room or not state.time_sharing:
+            worker.go(WorkerState.STOPPING)
+            why = "its stage is done" if done else "its resources are needed elsewhere"
+            actions.append(StopWorker(worker.id, why))
+    return actions
+
+
+def _start_missing(state: State, reason: dict[PoolIndex, str], now: float) -> list[Action]:
+    room = Room(state.nodes)
+    for worker in state.workers.values():
+        room.place(state.pools[worker.pool].spec.need)
+    actions: list[Action] = []
+    missing = {pool.spec.index: max(0, _missing(state, pool)) for pool in state.pools}
+    # Round by round, so that every pool has its first worker before any has its second.
+    while any(missing.values()):
+        for pool in state.pools:
+            index = pool.spec.index
+            if not missing[index]:
+                continue
+            if not room.place(pool.spec.need):
+                missing[index] = 0
+                continue
+            missing[index] -= 1
+            worker = Worker(state.next_worker, index, now)
+            state.next_worker += 1
+            state.workers[worker.id] = worker
+            pool.workers.add(worker.id)
+            pool.workers_started += 1
+            actions.append(StartWorker(worker.id, index, reason.get(index, "")))
+    return actions

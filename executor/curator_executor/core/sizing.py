@@ -1,0 +1,145 @@
+"""Decide how many workers each pool should have. Called by `scaling`; never places or starts any.
+
+Gives every pool that can use one a worker, then adds workers where the pipeline is slowest: at n
+workers a pool that costs c seconds of work per pipeline input does n / c inputs a second, and the
+pipeline runs at the least of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curator_executor.core.types import Need, Node, PoolIndex
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLoad:
+    """What sizing needs to know of a pool that is not done.
+
+    Attributes:
+        index: the pool.
+        need: resources of one worker.
+        fixed: a pinned count, or None.
+        most: workers beyond which more would have nothing to do, or are not allowed.
+        least: workers wanted while there is room.
+        cost_s: worker seconds per pipeline input, or None while unknown.
+        rank: place in the queue for a first worker; smaller comes first.
+    """
+
+    index: PoolIndex
+    need: Need
+    fixed: int | None
+    most: int
+    least: int
+    cost_s: float | None
+    rank: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Workers wanted per pool, the reason for each count, and whether pools take turns."""
+
+    wanted: dict[PoolIndex, int]
+    reason: dict[PoolIndex, str]
+    take_turns: bool
+
+
+class Room:
+    """What is left on each node while workers are counted; first fit."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self._left = [[node.cpus, node.gpus, float(node.memory)] for node in nodes]
+        self._unlimited_memory = [node.memory <= 0 for node in nodes]
+
+    def place(self, need: Need) -> bool:
+        """Take the resources of one worker from some node; False if none has them."""
+        for left, unlimited in zip(self._left, self._unlimited_memory, strict=True):
+            fits = left[0] + 1e-9 >= need.cpus and left[1] + 1e-9 >= need.gpus
+            if fits and (unlimited or left[2] >= need.memory):
+                left[0] -= need.cpus
+                left[1] -= need.gpus
+                left[2] -= need.memory
+                return True
+        return False
+
+
+def size(loads: Sequence[PoolLoad], nodes: Sequence[Node]) -> Sizing:
+    """Workers wanted per pool.
+
+    Args:
+        loads: pools that are not done.
+        nodes: what stages may use.
+
+    Returns:
+        A count for each pool in `loads`; 0 for one that has to wait for its turn.
+    """
+    room = Room(nodes)
+    wanted = {load.index: 0 for load in loads}
+    reason = {load.index: "" for load in loads}
+    take_turns = False
+    for load in sorted(loads, key=lambda each: each.rank):
+        first = load.fixed if load.fixed is not None else max(1, load.least)
+        why = "pinned" if load.fixed is not None else "one worker at least"
+        for _ in range(min(first, load.most) if load.fixed is None else first):
+            if not room.place(load.need):
+                break
+            wanted[load.index] += 1
+            reason[load.index] = why
+        if wanted[load.index] == 0 and load.most > 0:
+            take_turns = True
+            reason[load.index] = "waits for its turn: more stages than resources"
+    if not take_turns:
+        _add_where_slowest(loads, room, wanted, reason)
+    return Sizing(wanted, reason, take_turns)
+
+
+def _add_where_slowest(
+    loads: Sequence[PoolLoad],
+    room: Room,
+    wanted: dict[PoolIndex, int],
+    reason: dict[PoolIndex, str],
+) -> None:
+    open_loads = [load for load in loads if load.fixed is None]
+    known = [load.cost_s for load in open_loads if load.cost_s is not None]
+    assumed = sum(known) / len(known) if known else 1.0
+    while open_loads:
+        # The pool with the lowest rate; the furthest downstream among equals.
+        slowest = min(
+            open_loads,
+            key=lambda load: (
+                wanted[load.index] / max(load.cost_s or assumed, 1e-9),
+                -load.index,
+            ),
+        )
+        if wanted[slowest.index] >= slowest.most or not room.place(slowest.need):
+            open_loads.remove(slowest)
+            continue
+        wanted[slowest.index] += 1
+        reason[slowest.index] = (
+            "slowest stage" if slowest.cost_s is not None else "equal share, nothing measured yet"
+        )
+
+
+def check_fits(loads: Sequence[tuple[str, Need]], nodes: Sequence[Node]) -> list[str]:
+    """One sentence for each stage of which not even one worker fits on any node."""
+    problems = []
+    for name, need in loads:
+        if nodes and not Room(nodes).place(need):
+            problems.append(_explain(name, need, nodes))
+    return problems
+
+
+def _explain(name: str, need: Need, nodes: Sequence[Node]) -> str:
+    offers = {
+        "CPUs": (need.cpus, max(node.cpus for node in nodes)),
+        "GPUs": (need.gpus, max(node.gpus for node in nodes)),
+        "bytes of memory": (float(need.memory), float(max(node.memory for node in nodes))),
+    }
+    for what, (wanted, offered) in offers.items():
+        if wanted > offered + 1e-9:
+            return (
+                f'stage "{name}": needs {wanted:g} {what} per worker, the largest node offers '
+                f"{offered:g}. Lower the stage's resources or add a larger node."
+            )
+    return f'stage "{name}": no single node has the {need} that one worker needs.'

@@ -1,0 +1,362 @@
+"""`step(state, events, now) -> actions`: the whole scheduler as one function.
+
+Called by the loop, and by the simulator, after every wait. Order: take in what happened, see what
+is done, scale if something that matters changed, dispatch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from curator_executor.core import batching, recovery, scaling
+from curator_executor.core.actions import (
+    Action,
+    KeepOutput,
+    KillWorker,
+    SetupWorker,
+    StopWorker,
+)
+from curator_executor.core.dispatch import dispatch
+from curator_executor.core.errors import SetupFailed
+from curator_executor.core.events import (
+    CallBroken,
+    CallDone,
+    CancelRequested,
+    Event,
+    NodesChanged,
+    WorkerCreated,
+    WorkerDied,
+    WorkerReady,
+    WorkerSetupFailed,
+    WorkerStopped,
+)
+from curator_executor.core.lifecycle import WorkerState
+from curator_executor.core.state import Block, Pool, State, Worker
+from curator_executor.core.types import BatchError, Call, CallReport, Segment
+
+# Weight of the newest call in the seconds per task: a change shows within a few calls.
+NEWEST_WEIGHT = 0.4
+# Samples of a stage that the report shows; later ones replace none.
+SAMPLES_PER_STAGE = 5
+Sample = TypeVar("Sample")
+
+
+def step(state: State, events: Iterable[Event], now: float) -> list[Action]:
+    """Take in events and decide what to do.
+
+    Args:
+        state: the run; changed in place.
+        events: what happened since the last step, in order.
+        now: seconds on the run's clock.
+
+    Returns:
+        Actions, in the order in which they are to be carried out.
+    """
+    actions: list[Action] = []
+    for event in events:
+        actions += _take_in(state, event, now)
+    actions += _close_pools(state)
+    if state.ending:
+        return actions + _end_workers(state)
+    if state.scale_due or now >= state.next_scale_at:
+        actions += scaling.scale(state, now)
+    actions += dispatch(state, now)
+    if state.time_sharing and _someone_waits(state):
+        actions += scaling.scale(state, now)
+        actions += dispatch(state, now)
+        state.next_scale_at = min(state.next_scale_at, now + state.settings.quantum_s)
+    return actions
+
+
+def _someone_waits(state: State) -> bool:
+    """Taking turns: a free worker of one pool while another pool has work and no worker."""
+    if not any(worker.is_free for worker in state.workers.values()):
+        return False
+    return any(
+        not pool.done and not pool.workers and scaling.is_runnable(state, pool)
+        for pool in state.pools
+    ) or any(
+        worker.units.get(pool.spec.index) and worker.pool != pool.spec.index and worker.is_free
+        for pool in state.pools
+        if not pool.done
+        for worker in state.workers.values()
+    )
+
+
+def _take_in(state: State, event: Event, now: float) -> list[Action]:
+    match event:
+        case CallDone(worker, call, report):
+            return _call_done(state, state.workers.get(worker), call, report, now)
+        case WorkerCreated(worker_id, node):
+            return _created(state, state.workers.get(worker_id), node)
+        case WorkerReady(worker_id, setup_s):
+            return _ready(state, state.workers.get(worker_id), setup_s)
+        case WorkerDied(worker_id, reason):
+            gone = state.workers.get(worker_id)
+            actions = recovery.worker_gone(state, gone, reason, now) if gone else []
+            return actions + _wake_waiting(state)
+        case WorkerStopped(worker_id, _):
+            stopped = state.workers.get(worker_id)
+            return recovery.worker_gone(state, stopped, "stopped", now) if stopped else []
+        case WorkerSetupFailed(worker_id, error):
+            return _setup_failed(state, state.workers.get(worker_id), error, now)
+        case CallBroken(worker_id, call, error):
+            return _broken(state, state.workers.get(worker_id), call, error, now)
+        case NodesChanged(nodes):
+            state.nodes = nodes
+            state.scale_due = True
+        case CancelRequested(reason):
+            state.message = reason
+            if not state.ending:
+                state.ending = "cancelled"
+        case _:
+            pass
+    return []
+
+
+def _created(state: State, worker: Worker | None, node: str) -> list[Action]:
+    if worker is None or worker.state is not WorkerState.STARTING:
+        return []
+    worker.node = node
+    pool = state.pools[worker.pool]
+    if pool.done:
+        worker.go(WorkerState.STOPPING)
+        return [StopWorker(worker.id, "its stage is done")]
+    status = state.nodes_prepared.get((worker.pool, node))
+    if status == "preparing":
+        worker.go(WorkerState.CREATED)
+        return []
+    worker.go(WorkerState.SETTING_UP)
+    return [SetupWorker(worker.id, worker.pool, scaling.claim_node(state, worker, pool))]
+
+
+def _wake_waiting(state: State) -> list[Action]:
+    """Workers that waited for another one to prepare their node go on."""
+    actions: list[Action] = []
+    for worker in state.workers.values():
+        if worker.state is not WorkerState.CREATED:
+            continue
+        if state.nodes_prepared.get((worker.pool, worker.node)) != "preparing":
+            worker.go(WorkerState.SETTING_UP)
+            prepare = scaling.claim_node(state, worker, state.pools[worker.pool])
+            actions.append(SetupWorker(worker.id, worker.pool, prepare))
+    return actions
+
+
+def _ready(state: State, worker: Worker | None, setup_s: float) -> list[Action]:
+    if worker is None or worker.state is not WorkerState.SETTING_UP:
+        return []
+    pool = state.pools[worker.pool]
+    worker.go(WorkerState.READY)
+    worker.hosted.add(worker.pool)
+    pool.setup_deaths = 0
+    state.totals[pool.spec.head.index].setup_s += setup_s
+    state.nodes_prepared[(worker.pool, worker.node)] = "prepared"
+    if pool.done:
+        state.scale_due = True
+    return _wake_waiting(state)
+
+
+def _setup_failed(
+    state: State, worker: Worker | None, error: BatchError, now: float
+) -> list[Action]:
+    if worker is None:
+        return []
+    pool = state.pools[worker.pool]
+    name = next(s.name for s in pool.spec.stages if s.index == error.stage)
+    tried = f" in {error.attempts} attempts" if error.attempts > 1 else ""
+    message = (
+        f'stage "{name}": setup failed{tried}: {error.error}: {error.message}'
+        + (f"\n\n{error.traceback.rstrip()}" if error.traceback else "")
+    )
+    recovery.fail(state, SetupFailed(message), error)
+    return []
+
+
+def _pop_call(worker: Worker, call: int) -> Call | None:
+    for position, candidate in enumerate(worker.calls):
+        if candidate.id == call:
+            del worker.calls[position]
+            return candidate
+    return None
+
+
+def _call_done(
+    state: State, worker: Worker | None, call_id: int, report: CallReport, now: float
+) -> list[Action]:
+    if worker is None:
+        return []
+    call = _pop_call(worker, call_id)
+    if call is None:
+        return []
+    pool = state.pools[call.pool]
+    actions: list[Action] = []
+    position = _position(worker, call)
+    if report.out_tasks:
+        actions += _accept_output(state, pool, call, report, position)
+    _measure(state, pool, report, solo=call.solo)
+    if call.finish:
+        pool.finish_emitted += report.out_tasks
+        pool.finished = report.finished
+    else:
+        actions += _settle(state, pool, worker, report)
+    for error in report.errors:
+        recovery.give_up(state, error, worker.node, now)
+    if worker.state is WorkerState.DRAINING and not worker.calls:
+        state.scale_due = True
+    return actions
+
+
+def _position(worker: Worker, call: Call) -> int:
+    units = worker.queue(call.pool)
+    return units[0].segments[0].position if units and units[0].segments else 0
+
+
+def _settle(state: State, pool: Pool, worker: Worker, report: CallReport) -> list[Action]:
+    """Account for the input that the call finished."""
+    units = worker.queue(pool.spec.index)
+    if not units:
+        return []
+    unit = units[0]
+    finished, unit.segments = batching.split_off(unit.segments, report.consumed)
+    unit.emitted = report.emitted_of_current
+    if not report.more:
+        finished += unit.segments  # nothing, unless the worker lost count: then it is still its
+        units.popleft()
+    return list(batching.consume(state, pool, finished))
+
+
+def _accept_output(
+    state: State, pool: Pool, call: Call, report: CallReport, position: int
+) -> list[Action]:
+    pool.emitted += report.out_tasks
+    pool.out_bytes_per_call = max(report.out_bytes, int(pool.out_bytes_per_call * 0.9))
+    pool.chunk += 1
+    index = pool.spec.index
+    if index + 1 == len(state.pools):
+        return [KeepOutput(call.block, (position, pool.chunk))]
+    below = state.pools[index + 1]
+    block = Block(call.block, index + 1, report.out_tasks, report.out_bytes, report.out_tasks)
+    state.blocks[block.id] = block
+    below.held_bytes += report.out_bytes
+    below.accepted += report.out_tasks
+    if state.settings.batch_mode:
+        pool.out_blocks.append(((position, pool.chunk), block.id, report.out_tasks))
+    else:
+        below.queue.append(Segment(block.id, 0, report.out_tasks, below.accepted))
+        below.queued_tasks += report.out_tasks
+    return []
+
+
+def _measure(state: State, pool: Pool, report: CallReport, *, solo: bool) -> None:
+    process_s = 0.0
+    for figures in report.figures:
+        totals = state.totals[figures.stage].figures
+        process_s += figures.process_s
+        totals.process_s += figures.process_s
+        totals.batches += figures.batches
+        totals.tasks_in += figures.tasks_in
+        totals.tasks_out += figures.tasks_out
+        totals.filtered += figures.filtered
+        totals.retried += figures.retried
+        totals.items += figures.items
+        totals.kept += figures.kept
+        for name, count in figures.dropped.items():
+            totals.dropped[name] = totals.dropped.get(name, 0) + count
+        for name, value in figures.metrics.items():
+            totals.metrics[name] = totals.metrics.get(name, 0.0) + value
+        _keep_samples(totals.kept_samples, figures.kept_samples)
+        _keep_samples(totals.dropped_samples, figures.dropped_samples)
+    head = state.totals[pool.spec.head.index]
+    head.input_bytes += report.in_bytes
+    head.idle_s += report.idle_s
+    head.overhead_s += max(0.0, report.wall_s - process_s)
+    state.totals[pool.spec.stages[-1].index].output_bytes += report.out_bytes
+    if not report.consumed:
+        return
+    per_task = report.wall_s / report.consumed
+    if not solo:
+        pool.last_call_tasks = max(report.consumed, int(pool.last_call_tasks * 0.5))
+    if pool.seconds_per_task is None or pool.samples < scaling.FIRST_TIMINGS:
+        pool.seconds_per_task = per_task  # the first ones also load models and caches
+    else:
+        pool.seconds_per_task += NEWEST_WEIGHT * (per_task - pool.seconds_per_task)
+    pool.samples += 1
+    if pool.samples == scaling.FIRST_TIMINGS:
+        state.scale_due = True
+
+
+def _keep_samples(kept: list[Sample], new: list[Sample]) -> None:
+    room = SAMPLES_PER_STAGE - len(kept)
+    if room > 0:
+        kept.extend(new[:room])
+
+
+def _broken(
+    state: State, worker: Worker | None, call_id: int, error: BatchError, now: float
+) -> list[Action]:
+    """A call could not be carried out though its worker lives.
+
+    Its batches run one by one from then on; one that fails so by itself is given up. The worker is
+    replaced, for what it holds is not known.
+    """
+    if worker is None:
+        return []
+    call = _pop_call(worker, call_id)
+    if call is None:
+        return []
+    pool = state.pools[call.pool]
+    units = worker.queue(call.pool)
+    actions: list[Action] = [KillWorker(worker.id, error.message)]
+    if call.finish or not units:
+        recovery.give_up(state, replace(error, fatal=True), worker.node, now)
+        return actions
+    unit = units.popleft()
+    if unit.suspect is None and unit.tasks > pool.spec.head.batch_size:
+        pool.suspects.extend(batching.into_suspects(unit, pool.spec.head.batch_size))
+        return actions
+    recovery.give_up(state, replace(error, tasks=unit.tasks), worker.node, now)
+    return actions + list(batching.consume(state, pool, unit.segments))
+
+
+def _close_pools(state: State) -> list[Action]:
+    """Mark pools as done, front to back, and end the run when the last one is."""
+    actions: list[Action] = []
+    for pool in state.pools:
+        if pool.done:
+            continue
+        index = pool.spec.index
+        if not state.upstream_done(index) or pool.consumed < pool.accepted:
+            break
+        if any(call.pool == index for worker in state.workers.values() for call in worker.calls):
+            break
+        if pool.spec.head.is_global and not pool.finished:
+            break
+        pool.done = True
+        state.scale_due = True
+        if state.settings.batch_mode and index + 1 < len(state.pools):
+            _queue_in_order(pool, state.pools[index + 1])
+    if all(pool.done for pool in state.pools) and not state.ending:
+        state.ending = "succeeded"
+    return actions
+
+
+def _queue_in_order(pool: Pool, below: Pool) -> None:
+    position = 0
+    for _, block, tasks in sorted(pool.out_blocks):
+        below.queue.append(Segment(block, 0, tasks, position))
+        position += tasks
+    below.queued_tasks = position
+    pool.out_blocks.clear()
+
+
+def _end_workers(state: State) -> list[Action]:
+    actions: list[Action] = []
+    for worker in state.workers.values():
+        if worker.state is not WorkerState.STOPPING:
+            worker.go(WorkerState.STOPPING)
+            actions.append(StopWorker(worker.id, f"the run has {state.ending}"))
+    return actions
+

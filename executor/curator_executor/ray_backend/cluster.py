@@ -1,0 +1,66 @@
+"""Connect to a Ray cluster, or start one in this process; read its nodes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from curator_executor.core.types import Node
+
+log = logging.getLogger("curator_executor.ray")
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """A connection to Ray for the time of a run.
+
+    Uses the one that this process has; else the cluster in `RAY_ADDRESS`; else starts Ray here
+    and stops it again.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    options: dict[str, Any] = {"logging_level": "warning", "log_to_driver": True}
+    if not os.environ.get("RAY_ADDRESS"):
+        options["include_dashboard"] = False
+    # Two lines of advice at every start that nobody here can act on.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray.init(**options)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def usable_cpus(cpus: float, share: float) -> float:
+    """Cores of one node that stages may use: at least one, to the nearest whole core.
+
+    A node with less than one core keeps what it has; one with none gives none.
+    """
+    if cpus < 1:
+        return cpus
+    return float(max(1, round(cpus * share)))
+
+
+def read_nodes(share: float) -> tuple[Node, ...]:
+    """Nodes that are alive, with what stages may use of each."""
+    found = []
+    for node in ray.nodes():
+        if not node.get("Alive"):
+            continue
+        resources = node.get("Resources", {})
+        found.append(
+            Node(
+                id=node["NodeID"],
+                cpus=usable_cpus(resources.get("CPU", 0.0), share),
+                gpus=resources.get("GPU", 0.0),
+                memory=int(resources.get("memory", 0)),
+                store_bytes=int(resources.get("object_store_memory", 0)),
+            )
+        )
+    return tuple(sorted(found, key=lambda node: node.id))

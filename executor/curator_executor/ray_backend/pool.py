@@ -1,0 +1,303 @@
+"""`RayWorkerPool`: the worker pool on Ray actors.
+
+Called by the loop. Completions come from Ray's own callbacks into a queue that the loop sleeps on:
+nothing polls, and the cost of waiting does not grow with the number of calls in flight.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ray
+
+from curator_executor.core.actions import SetupWorker, StartWorker
+from curator_executor.core.events import (
+    CallBroken,
+    CallDone,
+    Event,
+    WorkerCreated,
+    WorkerDied,
+    WorkerReady,
+    WorkerSetupFailed,
+    WorkerStopped,
+)
+from curator_executor.core.types import (
+    SOURCE_BLOCK,
+    BatchError,
+    BlockId,
+    Call,
+    Node,
+    PoolIndex,
+    PoolSpec,
+    Segment,
+    WorkerId,
+)
+from curator_executor.ray_backend import cluster, faults
+from curator_executor.ray_backend.worker import StageWorker
+from curator_executor.runtime import codec
+from curator_executor.runtime.host import PoolPlan
+
+log = logging.getLogger("curator_executor.ray")
+# A payload smaller than this travels inside the call; Ray does the same with results.
+INLINE_BYTES = 100 * 1024
+
+
+@dataclass
+class _Actor:
+    handle: Any
+    pool: PoolIndex
+    node: str = ""
+    calls: dict[int, tuple[Call, Any]] = field(default_factory=dict)
+    send: Any = None
+    alive: bool = True
+
+
+@dataclass(frozen=True)
+class PoolLaunch:
+    """How workers of a pool are started: what they need, what they are told."""
+
+    spec: PoolSpec
+    plan: PoolPlan
+    runtime_env: dict[str, Any] | None
+
+
+class RayWorkerPool:
+    """Workers as Ray actors.
+
+    Args:
+        launches: by pool.
+        source: the run's initial tasks; encoded as they are needed.
+        cpu_share: share of each node's cores that stages may use.
+        python_paths: directories that workers import from.
+    """
+
+    def __init__(
+        self,
+        launches: Sequence[PoolLaunch],
+        source: Sequence[Any],
+        cpu_share: float,
+        python_paths: Sequence[str] = (),
+    ) -> None:
+        self._launches = launches
+        self._source = source
+        self._cpu_share = cpu_share
+        self._paths = tuple(python_paths)
+        self.block_bytes = launches[0].plan.block_bytes
+        self._names = launches[0].plan.names
+        self._actors: dict[WorkerId, _Actor] = {}
+        self._blocks: dict[BlockId, Any] = {}
+        self._block_bytes: dict[BlockId, float] = {}
+        self._kept: list[tuple[tuple[int, int], codec.Payload]] = []
+        self._events: queue.SimpleQueue[Callable[[], Event | None]] = queue.SimpleQueue()
+        self._plan_refs: dict[PoolIndex, Any] = {}
+        self._actor_class = ray.remote(StageWorker)
+
+    def now(self) -> float:
+        """Seconds since some moment; never goes back."""
+        return time.monotonic()
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Nodes that are alive."""
+        return cluster.read_nodes(self._cpu_share)
+
+    # Workers -------------------------------------------------------------------------------
+
+    def start(self, action: StartWorker) -> None:
+        """Create the actor; `WorkerCreated` tells its node."""
+        launch = self._launches[action.pool]
+        need = launch.spec.need
+        options: dict[str, Any] = {
+            "num_cpus": need.cpus,
+            "num_gpus": need.gpus,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "name": None,
+        }
+        if need.memory:
+            options["memory"] = need.memory
+        if launch.runtime_env:
+            options["runtime_env"] = launch.runtime_env
+        handle = self._actor_class.options(**options).remote(action.worker, self._paths)
+        actor = _Actor(handle, action.pool, send=handle.call.options(num_returns=2))
+        self._actors[action.worker] = actor
+        worker = action.worker
+
+        def created(node: str) -> Event:
+            actor.node = node
+            return WorkerCreated(worker, node)
+
+        self._watch(worker, handle.where.remote(), created)
+
+    def setup(self, action: SetupWorker) -> None:
+        """Set up the stages; `WorkerReady` or `WorkerSetupFailed` follows."""
+        actor = self._actors[action.worker]
+        actor.pool = action.pool
+        plan = self._plan_refs.get(action.pool)
+        if plan is None:
+            plan = self._plan_refs[action.pool] = ray.put(
+                replace(self._launches[action.pool].plan, block_bytes=self.block_bytes)
+            )
+        worker = action.worker
+
+        def done(result: Any) -> Event:
+            if isinstance(result, BatchError):
+                return WorkerSetupFailed(worker, result)
+            return WorkerReady(worker, float(result))
+
+        old = -1 if action.teardown is None else action.teardown
+        ref = actor.handle.setup.remote(action.pool, plan, actor.node, action.node_setup, old)
+        self._watch(worker, ref, done, setup=True)
+
+    def stop(self, worker: WorkerId) -> None:
+        """Tear down after the calls in flight, then end the actor."""
+        actor = self._actors.get(worker)
+        if actor is None:
+            return
+
+        def stopped(problem: str) -> Event:
+            if problem:
+                log.warning("teardown worker=%d problem=%s", worker, problem)
+            self._end(worker)
+            return WorkerStopped(worker, problem)
+
+        self._watch(worker, actor.handle.teardown.remote(), stopped)
+
+    def kill(self, worker: WorkerId, reason: str) -> None:
+        """End the actor now."""
+        if worker not in self._actors:
+            return
+        self._end(worker)
+        self._events.put(lambda: WorkerDied(worker, reason))
+
+    def _end(self, worker: WorkerId) -> None:
+        actor = self._actors.pop(worker, None)
+        if actor is not None:
+            actor.alive = False
+            ray.kill(actor.handle, no_restart=True)
+
+    # Calls ---------------------------------------------------------------------------------
+
+    def submit(self, call: Call) -> None:
+        """Send the call; its payload reference is this process's own."""
+        actor = self._actors[call.worker]
+        payloads: list[Any] = []
+        spans: list[tuple[int, int, float]] = []
+        for segment in call.segments:
+            if segment.block == SOURCE_BLOCK:
+                payload, size = self._encode_source(segment)
+                payloads.append(payload)
+                spans.append((0, segment.tasks, size / segment.tasks))
+            else:
+                payloads.append(self._blocks[segment.block])
+                size_each = self._block_bytes[segment.block]
+                spans.append((segment.start, segment.stop, size_each))
+        report_ref, payload_ref = actor.send.remote(
+            call.pool, tuple(spans), call.finish, call.skip, *payloads
+        )
+        actor.calls[call.id] = (call, payload_ref)
+
+        def done(report: Any) -> Event | None:
+            actor.calls.pop(call.id, None)
+            if report.out_tasks:
+                self._blocks[call.block] = payload_ref
+                self._block_bytes[call.block] = report.out_bytes / report.out_tasks
+            return CallDone(call.worker, call.id, report)
+
+        self._watch(call.worker, report_ref, done, call=call)
+
+    def _encode_source(self, segment: Segment) -> tuple[Any, int]:
+        payload, size = codec.encode(self._source[segment.start : segment.stop])
+        return (payload if size < INLINE_BYTES else ray.put(payload)), size
+
+    def _watch(
+        self,
+        worker: WorkerId,
+        ref: Any,
+        made: Callable[[Any], Event | None],
+        call: Call | None = None,
+        setup: bool = False,
+    ) -> None:
+        """Put an event into the queue when the reference resolves.
+
+        The callback runs on Ray's thread: it only passes the value on; `made` runs in `wait`.
+        """
+        actor = self._actors[worker]
+
+        def resolve(value: Any) -> Event | None:
+            if not actor.alive:
+                return None  # its end has been told already
+            if not isinstance(value, BaseException):
+                return made(value)
+            if faults.is_death(value):
+                self._end(worker)
+                return WorkerDied(worker, faults.death_reason(value))
+            return self._broken(worker, actor, value, call, setup)
+
+        events = self._events
+        # The callback holds the reference: an object that nobody refers to is never delivered.
+        ref._on_completed(lambda value, ref=ref: events.put(lambda: resolve(value)))
+
+    def _broken(
+        self, worker: WorkerId, actor: _Actor, value: BaseException, call: Call | None, setup: bool
+    ) -> Event:
+        pool = call.pool if call else actor.pool
+        error = faults.call_error(value, self._launches[pool].spec.head.index)
+        if call is not None:
+            actor.calls.pop(call.id, None)
+            return CallBroken(worker, call.id, error)
+        if setup:
+            return WorkerSetupFailed(worker, error)
+        self._end(worker)
+        return WorkerDied(worker, error.message)
+
+    # Blocks --------------------------------------------------------------------------------
+
+    def release(self, block: BlockId) -> None:
+        """Drop the reference; Ray frees the memory."""
+        self._blocks.pop(block, None)
+        self._block_bytes.pop(block, None)
+
+    def keep(self, block: BlockId, order: tuple[int, int]) -> None:
+        """Copy the block into this process and give the shared memory back."""
+        payload = ray.get(self._blocks.pop(block))
+        self._block_bytes.pop(block, None)
+        self._kept.append((order, codec.detach(payload)))
+
+    def outputs(self) -> list[Any]:
+        """All kept tasks, by the order of their blocks."""
+        tasks: list[Any] = []
+        for _, payload in sorted(self._kept, key=lambda kept: kept[0]):
+            tasks.extend(codec.decode(payload, self._names))
+        self._kept = []
+        return tasks
+
+    # Waiting -------------------------------------------------------------------------------
+
+    def wait(self, timeout_s: float | None) -> Sequence[Event]:
+        """Sleep until something happens or the time is up."""
+        events: list[Event] = []
+        try:
+            first = self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return events
+        while True:
+            event = first()
+            if event is not None:
+                events.append(event)
+            try:
+                first = self._events.get_nowait()
+            except queue.Empty:
+                return events
+
+    def close(self) -> None:
+        """Kill the actors that are left; drop every reference."""
+        for worker in list(self._actors):
+            self._end(worker)
+        self._blocks.clear()
+        self._block_bytes.clear()
+        self._plan_refs.clear()

@@ -1,0 +1,69 @@
+"""The actor: a thin shell around `PoolHost`. One Python process, any number of pools, one at a time.
+
+Called by `pool.RayWorkerPool` alone. A call returns (report, payload): the small report goes to
+the driver, the payload stays in the object store under a reference that the driver owns.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from curator_executor.core.types import CallReport
+from curator_executor.runtime.host import Piece, PoolHost, PoolPlan, SetupError
+
+
+class StageWorker:
+    """Runs in a worker process."""
+
+    def __init__(self, number: int, python_paths: tuple[str, ...]) -> None:
+        self.number = number
+        self.hosts: dict[int, PoolHost] = {}
+        for path in reversed(python_paths):
+            if path not in sys.path:
+                sys.path.insert(0, path)
+
+    def where(self) -> str:
+        """Id of the node that this process is on."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
+    def setup(self, pool: int, plan: PoolPlan, node: str, node_setup: bool, teardown: int) -> Any:
+        """Set up a pool's stages; the seconds it took, or what went wrong."""
+        if teardown >= 0 and teardown in self.hosts:
+            self.hosts.pop(teardown).teardown()
+        host = PoolHost(plan, self.number, node)
+        try:
+            seconds = host.setup(node_setup=node_setup)
+        except SetupError as failure:
+            host.teardown()
+            return failure.error
+        self.hosts[pool] = host
+        return seconds
+
+    def call(
+        self,
+        pool: int,
+        spans: tuple[tuple[int, int, float], ...],
+        finish: bool,
+        skip: int,
+        *payloads: Any,
+    ) -> tuple[CallReport, Any]:
+        """Do one call; see `PoolHost.call`. `spans` has (start, stop, bytes a task) by payload."""
+        host = self.hosts[pool]
+        pieces = [
+            Piece(payload, start, stop, size)
+            for payload, (start, stop, size) in zip(payloads, spans, strict=True)
+        ]
+        try:
+            return host.call(pieces, finish=finish, skip=skip)
+        except BaseException:
+            host.drop()
+            raise
+
+    def teardown(self) -> str:
+        """Tear down all stages; what went wrong, or ""."""
+        problems = [problem for host in self.hosts.values() if (problem := host.teardown())]
+        self.hosts = {}
+        return "; ".join(problems)

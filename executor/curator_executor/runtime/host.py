@@ -1,0 +1,322 @@
+"""What lives in a worker: the stages of its pools, and the input they have not finished.
+
+Called by the Ray worker, one call at a time; knows nothing of Ray. A call works on the oldest
+unfinished input and returns at most one block. If the input gives more than fits, or takes too
+long, the host keeps its place and the report says `more`: the driver asks again when there is room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cloudpickle
+
+from curator_executor.api.stage import NodeInfo, WorkerMetadata
+from curator_executor.core.types import BatchError, CallReport
+from curator_executor.runtime.codec import Payload, PayloadWriter, decode_chunk, estimate_bytes
+from curator_executor.runtime.runner import BatchFailed, StageRunner, batch_error
+
+# A call comes back after this many times its aim, finished or not: a few slow batches must not
+# hide what the others gave.
+LONGEST_CALL = 10
+
+
+@dataclass(frozen=True)
+class PoolPlan:
+    """What a worker is told about a pool.
+
+    Attributes:
+        stages: pickled stages, in order.
+        indexes: their positions in the pipeline.
+        attempts: times a batch is tried, per stage.
+        setup_attempts: times `setup` is tried, per stage.
+        ignore_failures: per stage.
+        batch_size: tasks a batch of the first stage.
+        names: names of all stages of the pipeline.
+        target_call_s: seconds of work that a call aims at.
+        block_bytes: bytes after which a call returns.
+    """
+
+    stages: bytes
+    indexes: tuple[int, ...]
+    attempts: tuple[int, ...]
+    setup_attempts: tuple[int, ...]
+    ignore_failures: tuple[bool, ...]
+    batch_size: int
+    names: tuple[str, ...]
+    target_call_s: float
+    block_bytes: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Input of a call: tasks `[start, stop)` of a payload, and the payload's size in bytes."""
+
+    payload: Payload
+    start: int
+    stop: int
+    bytes_per_task: float
+
+
+@dataclass
+class HeldInput:
+    """Input that is not finished, and the iterator that works on it."""
+
+    tasks: int
+    outputs: Iterator[tuple[Sequence[Any], int]]
+    bytes_per_task: float
+    skip: int = 0
+    emitted: int = 0
+
+
+class SetupError(Exception):
+    """Set-up of a stage failed; carries what is known."""
+
+    def __init__(self, error: BatchError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass
+class _Batch:
+    tasks: list[Any] = field(default_factory=list)
+    rows: list[tuple[Any, int, int]] = field(default_factory=list)
+
+
+class PoolHost:
+    """The stages of one pool in one worker."""
+
+    def __init__(self, plan: PoolPlan, worker: int, node: str) -> None:
+        self.plan = plan
+        self.node = node
+        self.worker = worker
+        self.stages: list[Any] = cloudpickle.loads(plan.stages)
+        self.runners = [
+            StageRunner(stage, index, attempts, worker, plan.names)
+            for stage, index, attempts in zip(
+                self.stages, plan.indexes, plan.attempts, strict=True
+            )
+        ]
+        self.held: deque[HeldInput] = deque()
+        self.errors: list[BatchError] = []
+        self._last_end = time.perf_counter()
+        self._ready: list[Any] = []
+
+    # Life ----------------------------------------------------------------------------------
+
+    def setup(self, *, node_setup: bool) -> float:
+        """Set the stages up; returns the seconds it took.
+
+        Raises:
+            SetupError: a stage's set-up raised in every attempt.
+        """
+        start = time.perf_counter()
+        node = NodeInfo(node_id=self.node)
+        for position, stage in enumerate(self.stages):
+            me = WorkerMetadata(worker_id=str(self.worker), allocation=stage.resources)
+            attempts = self.plan.setup_attempts[position]
+            for attempt in range(1, attempts + 1):
+                try:
+                    if node_setup:
+                        stage.setup_on_node(node, me)
+                    stage.setup(me)
+                    break
+                except Exception as error:
+                    if attempt == attempts:
+                        index = self.plan.indexes[position]
+                        raise SetupError(
+                            batch_error(index, [], error, attempts=attempt)
+                        ) from error
+            self._ready.append(stage)
+        now = self._last_end = time.perf_counter()
+        for runner in self.runners:
+            runner.last_end = now
+        return now - start
+
+    def teardown(self) -> str:
+        """Tear down every stage that was set up; returns what went wrong, or ""."""
+        problems = []
+        for stage in self._ready:
+            try:
+                stage.teardown()
+            except Exception as error:
+                problems.append(f"stage {stage.name}: teardown failed: {error!r}")
+        self._ready = []
+        return "; ".join(problems)
+
+    # Calls ---------------------------------------------------------------------------------
+
+    def call(
+        self, pieces: Sequence[Piece], *, finish: bool = False, skip: int = 0
+    ) -> tuple[CallReport, Payload | None]:
+        """Take new input, if any; work on the oldest; return at most one block.
+
+        Args:
+            pieces: new input; empty to go on.
+            finish: the global stage is to emit.
+            skip: outputs of the new input's first batch (or of `finish`) to leave out.
+        """
+        start = time.perf_counter()
+        report = CallReport(idle_s=start - self._last_end)
+        if pieces:
+            tasks = sum(piece.stop - piece.start for piece in pieces)
+            size = sum((p.stop - p.start) * p.bytes_per_task for p in pieces) / max(1, tasks)
+            self.held.append(HeldInput(tasks, self._work(pieces, size), size, skip))
+        elif finish and not self.held:
+            self.held.append(HeldInput(0, self._finish(), 0.0, skip))
+        writer = PayloadWriter()
+        held = self.held[0] if self.held else None
+        if held is not None:
+            report.finished = self._advance(held, writer, report, start) and finish
+        payload, size_bytes = writer.close()
+        report.out_tasks = writer.tasks
+        report.out_bytes = size_bytes
+        report.errors, self.errors = self.errors, []
+        report.figures = [runner.take_figures() for runner in self.runners]
+        end = self._last_end = time.perf_counter()
+        report.wall_s = end - start
+        return report, (payload if writer.tasks else None)
+
+    def _advance(
+        self, held: HeldInput, writer: PayloadWriter, report: CallReport, start: float
+    ) -> bool:
+        """Work until the block is full, the time is up or the input is finished (True)."""
+        until = start + self.plan.target_call_s * LONGEST_CALL
+        limit = self.plan.block_bytes
+        clock = time.perf_counter
+        try:
+            for outputs, consumed in held.outputs:
+                for task in outputs:
+                    held.emitted += 1
+                    if held.emitted > held.skip:
+                        writer.add(task)
+                if consumed:
+                    report.consumed += consumed
+                    held.tasks -= consumed
+                    held.emitted = held.skip = 0
+                if writer.size >= limit or clock() >= until:
+                    if consumed and held.tasks == 0:
+                        continue  # finished: let the iterator end
+                    break
+            else:
+                self.held.popleft()
+                report.in_bytes = int(report.consumed * held.bytes_per_task)
+                return True
+        except BatchFailed as failure:
+            # Not ignored: the run ends with this, so the rest of the input does not matter.
+            self.errors.append(failure.error)
+            self.held.popleft()
+            report.consumed += held.tasks
+            return True
+        report.more = True
+        report.emitted_of_current = held.emitted
+        report.in_bytes = int(report.consumed * held.bytes_per_task)
+        return False
+
+    def drop(self) -> None:
+        """Forget the oldest input, after an error of our own."""
+        if self.held:
+            self.held.popleft()
+
+    def _work(self, pieces: Sequence[Piece], mean_bytes: float) -> Iterator[tuple[Sequence[Any], int]]:
+        """(outputs, input tasks finished by them), batch by batch or output by output."""
+        head = self.runners[0]
+        mb = mean_bytes / 1e6
+        fused = len(self.runners) > 1
+        for batch in self._batches(pieces):
+            count = len(batch.tasks)
+
+            def fresh(rows: list[tuple[Any, int, int]] = batch.rows) -> list[Any]:
+                return [
+                    task
+                    for chunk, start, stop in rows
+                    for task in decode_chunk(chunk, self.plan.names)[start:stop]
+                ]
+
+            try:
+                outputs = head.run(batch.tasks, fresh, mb)
+                if fused:
+                    for task in self._through(1, outputs):
+                        yield (task,), 0
+                    yield (), count
+                elif isinstance(outputs, list) and not self._is_large(outputs):
+                    yield outputs, count
+                else:
+                    for task in outputs:
+                        yield (task,), 0
+                    yield (), count
+            except BatchFailed as failure:
+                if failure.error.stage != head.index or not self.plan.ignore_failures[0]:
+                    raise
+                self.errors.append(failure.error)
+                yield (), count
+
+    def _is_large(self, outputs: list[Any]) -> bool:
+        """Whether a listed fan-out must be handed out piece by piece to keep blocks small."""
+        if len(outputs) < 2:
+            return False
+        return len(outputs) * estimate_bytes(outputs[0].data) > self.plan.block_bytes // 2
+
+    def _batches(self, pieces: Sequence[Piece]) -> Iterator[_Batch]:
+        size = self.plan.batch_size
+        names = self.plan.names
+        batch = _Batch()
+        for piece in pieces:
+            first = 0
+            for chunk in piece.payload:
+                begin = max(piece.start - first, 0)
+                end = min(piece.stop - first, chunk[0])
+                first += chunk[0]
+                if begin >= end:
+                    continue
+                tasks = decode_chunk(chunk, names)
+                while begin < end:
+                    stop = min(end, begin + size - len(batch.tasks))
+                    batch.tasks += tasks[begin:stop]
+                    batch.rows.append((chunk, begin, stop))
+                    begin = stop
+                    if len(batch.tasks) == size:
+                        yield batch
+                        batch = _Batch()
+        if batch.tasks:
+            yield batch
+
+    def _through(self, position: int, tasks: Sequence[Any] | Iterator[Any]) -> Iterator[Any]:
+        """Lead tasks through the fused stages from `position` on, one by one."""
+        runner = self.runners[position]
+        before = self.stages[position - 1]
+        last = position + 1 == len(self.runners)
+        shares = getattr(before, "is_pure", False)
+        for task in tasks:
+            # A stage that may keep what it emitted, or emit it twice, hands on a copy.
+            kept = None if shares else cloudpickle.dumps(task)
+            given = task if kept is None else cloudpickle.loads(kept)
+
+            def fresh(original: Any = task, pickled: bytes | None = kept) -> list[Any]:
+                return [original if pickled is None else cloudpickle.loads(pickled)]
+
+            size = estimate_bytes(task.data) if kept is None else len(kept)
+            try:
+                outputs = runner.run([given], fresh, size / 1e6)
+                if last:
+                    yield from outputs
+                else:
+                    yield from self._through(position + 1, outputs)
+            except BatchFailed as failure:
+                if failure.error.stage != runner.index or not self.plan.ignore_failures[position]:
+                    raise
+                self.errors.append(failure.error)
+
+    def _finish(self) -> Iterator[tuple[Sequence[Any], int]]:
+        try:
+            for task in self.runners[0].finish():
+                yield (task,), 0
+        except BatchFailed:
+            raise
+        except Exception as error:
+            failed = batch_error(self.runners[0].index, [], error)
+            raise BatchFailed(failed) from error

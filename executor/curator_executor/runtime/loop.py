@@ -1,0 +1,139 @@
+"""The loop: wait for events, `step`, perform the actions; publish progress on the side.
+
+Called by `run` with a worker pool of either kind. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from curator_api.progress import Decision
+from curator_executor.core import actions as act
+from curator_executor.core.events import CancelRequested, Event
+from curator_executor.core.recovery import kill_all
+from curator_executor.core.state import State
+from curator_executor.core.step import step
+from curator_executor.runtime.ports import WorkerPool
+
+log = logging.getLogger("curator_executor.run")
+MOST_DECISIONS = 1000
+# After the work is done a stage may take this long to close files, flush or release a model.
+TEARDOWN_S = 60.0
+
+
+class Loop:
+    """Drives one run to its end.
+
+    Args:
+        state: the run.
+        pool: the workers.
+        drain_s: seconds that workers get to end on failure or cancellation.
+        tick_s: seconds between calls of `on_tick`, or None for none.
+        on_tick: called on the loop's thread; publishes progress.
+        check: called after every step, in tests.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        pool: WorkerPool,
+        *,
+        drain_s: float,
+        tick_s: float | None = None,
+        on_tick: Callable[[float], None] | None = None,
+        check: Callable[[State], None] | None = None,
+    ) -> None:
+        self.state = state
+        self.pool = pool
+        self.decisions: list[Decision] = []
+        self._drain_s = drain_s
+        self._tick_s = tick_s
+        self._on_tick = on_tick
+        self._check = check
+        self._next_tick = pool.now()
+        self._kill_at: float | None = None
+
+    def run(self) -> None:
+        """Until the run has ended and no worker is left.
+
+        Raises:
+            KeyboardInterrupt: the user cancelled; workers have ended.
+        """
+        interrupted: KeyboardInterrupt | None = None
+        events: list[Event] = []
+        while True:
+            try:
+                self._turn(events)
+                if self.state.ended:
+                    break
+                events = list(self.pool.wait(self._timeout()))
+            except KeyboardInterrupt as interrupt:
+                if interrupted is not None:
+                    break  # a second time: at once
+                interrupted = interrupt
+                events = [CancelRequested("cancelled by the user")]
+        if self._on_tick is not None:
+            self._on_tick(self.pool.now())
+        if interrupted is not None:
+            raise interrupted
+
+    def _turn(self, events: list[Event]) -> None:
+        now = self.pool.now()
+        for action in step(self.state, events, now):
+            self._perform(action, now)
+        if self._check is not None:
+            self._check(self.state)
+        if self.state.ending:
+            self._limit_ending(now)
+        if self._tick_s is not None and now >= self._next_tick and self._on_tick is not None:
+            self._on_tick(now)
+            self._next_tick = now + self._tick_s
+
+    def _limit_ending(self, now: float) -> None:
+        if self._kill_at is None:
+            allowed = TEARDOWN_S if self.state.ending == "succeeded" else self._drain_s
+            self._kill_at = now + allowed
+        elif now >= self._kill_at:
+            for action in kill_all(self.state, f"did not end within {self._drain_s:g} s"):
+                self._perform(action, now)
+            self._kill_at = now + self._drain_s + 1.0
+
+    def _timeout(self) -> float:
+        now = self.pool.now()
+        due = [self.state.next_scale_at]
+        if self._tick_s is not None:
+            due.append(self._next_tick)
+        if self._kill_at is not None:
+            due = [self._kill_at]
+        return max(0.0, min(due) - now)
+
+    def _perform(self, action: act.Action, now: float) -> None:
+        pool = self.pool
+        match action:
+            case act.SubmitCall(call):
+                pool.submit(call)
+            case act.ReleaseBlock(block):
+                pool.release(block)
+            case act.KeepOutput(block, order):
+                pool.keep(block, order)
+            case act.StartWorker(worker, index, reason):
+                self._decide(now, index, f"start worker {worker}", reason)
+                pool.start(action)
+            case act.SetupWorker(worker, index):
+                pool.setup(action)
+            case act.StopWorker(worker, reason):
+                index = self.state.workers[worker].pool if worker in self.state.workers else 0
+                self._decide(now, index, f"stop worker {worker}", reason)
+                pool.stop(worker)
+            case act.KillWorker(worker, reason):
+                index = self.state.workers[worker].pool if worker in self.state.workers else 0
+                self._decide(now, index, f"kill worker {worker}", reason)
+                pool.kill(worker, reason)
+
+    def _decide(self, now: float, index: int, action: str, reason: str) -> None:
+        stage = self.state.pools[index].spec.name
+        log.debug("%s stage=%s reason=%s", action, stage, reason)
+        if len(self.decisions) < MOST_DECISIONS:
+            at = round(now - self.state.started_at, 3)
+            self.decisions.append(Decision(at_s=at, stage=stage, action=action, reason=reason))

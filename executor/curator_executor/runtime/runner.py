@@ -1,0 +1,457 @@
+"""Run one stage on one batch, in a worker: call it as it asked, name its outputs, time it.
+
+Called by `host`. Ids follow NeMo Curator's rules; lineage keys are ours: 16 bytes that are the
+same whenever the same task is made again.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import cloudpickle
+
+from curator_executor.api.perf import merge_chains, pack_entry
+from curator_executor.api.stage import ProcessingStage
+from curator_executor.api.tasks import FailedTask, NoneTask, Task
+from curator_executor.core.types import BatchError, StageFigures
+
+log = logging.getLogger("curator_executor.worker")
+KEY_BYTES = 16
+RETRY_PAUSE_S = 0.1
+LONGEST_RETRY_PAUSE_S = 16.0
+TRACEBACK_CHARACTERS = 8000
+Fresh = Callable[[], list[Any]]
+
+
+class BatchFailed(Exception):
+    """A stage could not process a batch; carries what is known."""
+
+    def __init__(self, error: BatchError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Parent:
+    """What outputs inherit, read before the stage may change its input."""
+
+    __slots__ = ("id", "key", "metrics", "packed", "prior")
+
+    def __init__(self, task: Any) -> None:
+        state = task.__dict__
+        self.id: str = task.task_id
+        self.key: bytes = state.get("_lineage_key", b"")
+        self.packed: bytes = state.get("_perf_packed", b"")
+        self.metrics: dict[int, dict[str, float]] | None = state.get("_perf_metrics")
+        self.prior: tuple[Any, ...] | None = state.get("_perf_prior")
+
+
+def root_key(position: int, content: str | None) -> bytes:
+    """Lineage key of a task that the caller handed in."""
+    own = content if content is not None else str(position)
+    return blake2b(own.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES, person=b"root").digest()
+
+
+def merged_parent(parents: Sequence[Parent]) -> Parent:
+    """One parent for outputs that cannot be told apart by input: all of them, in order."""
+    merged = Parent.__new__(Parent)
+    merged.id = ""
+    merged.key = blake2b(b"".join(p.key for p in parents), digest_size=KEY_BYTES).digest()
+    merged.packed = merge_chains(p.packed for p in parents)
+    known = [p.metrics for p in parents if p.metrics]
+    merged.metrics = {k: v for metrics in known for k, v in metrics.items()} if known else None
+    merged.prior = parents[0].prior
+    return merged
+
+
+class StageRunner:
+    """A stage in a worker.
+
+    Args:
+        stage: the stage, set up.
+        index: its position in the pipeline.
+        attempts: times a batch is tried.
+        worker: number of the worker; makes batch numbers unique.
+        names: names of all stages.
+    """
+
+    def __init__(
+        self, stage: Any, index: int, attempts: int, worker: int, names: tuple[str, ...]
+    ) -> None:
+        self.stage = stage
+        self.index = index
+        self.attempts = attempts
+        self.names = names
+        self.is_source = bool(getattr(stage, "is_source_stage", False))
+        self.figures = StageFigures(index)
+        self.last_end = time.perf_counter()
+        self._batch = (worker << 40) + (index << 32)
+        self._tag = blake2b(f"{index}:{stage.name}".encode(), digest_size=16).digest()
+        kind = type(stage)
+        self._by_task = kind.process_batch is ProcessingStage.process_batch and (
+            "process_batch" not in stage.__dict__
+        )
+        self._validates = (
+            kind.inputs is not ProcessingStage.inputs
+            or kind.validate_input is not ProcessingStage.validate_input
+            or kind.input_spec_for_task is not ProcessingStage.input_spec_for_task
+        )
+
+    def take_figures(self) -> StageFigures:
+        """Figures since the last call; clears them."""
+        figures, self.figures = self.figures, StageFigures(self.index)
+        return figures
+
+    # Running a batch -----------------------------------------------------------------------
+
+    def run(self, tasks: list[Any], fresh: Fresh, mb_per_task: float) -> Sequence[Any] | Iterator[Any]:
+        """Outputs of one batch: a list, or an iterator if the stage yields them.
+
+        Args:
+            tasks: the input.
+            fresh: makes the input anew, for another attempt.
+            mb_per_task: size of one input task in MB of 10^6 bytes.
+
+        Raises:
+            BatchFailed: every attempt raised, or the stage returned something that is no task.
+        """
+        start = time.perf_counter()
+        idle = start - self.last_end
+        parents = [Parent(task) for task in tasks]
+        items = sum([task.num_items for task in tasks])
+        attempt = 1
+        while True:
+            try:
+                results = self._call(tasks)
+                if not isinstance(results, list):
+                    return self._stream(results, parents[0], items, idle, mb_per_task, fresh, attempt)
+                break
+            except Exception as error:  # the stage's own code may raise anything
+                tasks = self._again(parents, error, attempt, 0, fresh)
+                attempt += 1
+        end = self.last_end = time.perf_counter()
+        figures = self.figures
+        figures.process_s += end - start
+        figures.batches += 1
+        figures.tasks_in += len(parents)
+        figures.items += items
+        self._batch += 1
+        entry = pack_entry(
+            self.index, items, end - start, idle, mb_per_task * len(parents), self._batch
+        )
+        metrics = self._observe()
+        try:
+            return self._name(parents, results, entry, metrics)
+        except (TypeError, ValueError) as error:
+            raise BatchFailed(self._error(parents, error, attempt, 0)) from error
+
+    def _call(self, tasks: list[Any]) -> Any:
+        """Results as a list with a slot per input (itself a list where it fanned out), or lazily.
+
+        A single input that fans out gives a flat list of slots either way.
+        """
+        stage = self.stage
+        if not self._by_task:
+            results = stage.process_batch(tasks)
+            if isinstance(results, list):
+                return results
+            if isinstance(results, Task):
+                raise TypeError(self._wrong("process_batch()", results, "a list of tasks"))
+            if len(tasks) == 1 and isinstance(results, Iterator):
+                return results
+            return list(results)
+        slots = []
+        for task in tasks:
+            if self._validates and not stage.validate_input(task):
+                raise ValueError(f"task {task!s} failed validation for stage {stage.name}")
+            result = stage.process(task)
+            if isinstance(result, Iterator):
+                if len(tasks) == 1:
+                    return result
+                result = list(result)
+            slots.append(result)
+        return slots
+
+    def _stream(
+        self,
+        results: Iterator[Any],
+        parent: Parent,
+        items: int,
+        idle: float,
+        mb: float,
+        fresh: Fresh,
+        attempt: int,
+    ) -> Iterator[Any]:
+        """Outputs of a batch that the stage yields; only time inside the stage counts."""
+        figures = self.figures
+        self._batch += 1
+        batch = self._batch
+        spent = 0.0
+        ordinal = 0
+        position = 0  # in this attempt; what an earlier attempt passed on is skipped
+        while True:
+            start = time.perf_counter()
+            try:
+                result = next(results)
+                ended = False
+            except StopIteration:
+                ended = True
+            except Exception as error:
+                tasks = self._again([parent], error, attempt, ordinal, fresh)
+                attempt += 1
+                position = 0
+                results = iter(self._flat(self._call(tasks)))
+                continue
+            finally:
+                self.last_end = time.perf_counter()
+                spent += self.last_end - start
+            if ended:
+                break
+            position += 1
+            if position <= ordinal:
+                continue
+            metrics = self._observe()
+            entry = pack_entry(self.index, items, spent, idle, mb, batch)
+            figures.process_s += spent
+            spent = 0.0
+            try:
+                named = self._children(parent, [result], entry, metrics, ordinal)
+            except (TypeError, ValueError) as error:
+                raise BatchFailed(self._error([parent], error, attempt, ordinal)) from error
+            ordinal += 1
+            yield from named
+        self.figures.process_s += spent
+        self.figures.batches += 1
+        self.figures.tasks_in += 1
+        self.figures.items += items
+        if not ordinal:
+            self.figures.filtered += 1
+        self._observe()
+
+    def _flat(self, results: Any) -> Any:
+        if isinstance(results, list) and len(results) == 1 and isinstance(results[0], list):
+            return results[0]
+        return results
+
+    def _again(
+        self, parents: list[Parent], error: Exception, attempt: int, emitted: int, fresh: Fresh
+    ) -> list[Any]:
+        """Input for one more attempt, after a pause.
+
+        Raises:
+            BatchFailed: that was the last one.
+        """
+        self.stage._consume_custom_metrics()
+        self.stage._consume_observations()
+        if attempt >= self.attempts:
+            raise BatchFailed(self._error(parents, error, attempt, emitted, fresh)) from error
+        log.warning(
+            "retry stage=%s attempt=%d of=%d error=%r", self.stage.name, attempt, self.attempts, error
+        )
+        self.figures.retried += len(parents)
+        time.sleep(min(RETRY_PAUSE_S * 2**attempt, LONGEST_RETRY_PAUSE_S))
+        return fresh()
+
+    # Naming outputs ------------------------------------------------------------------------
+
+    def _name(
+        self,
+        parents: list[Parent],
+        results: list[Any],
+        entry: bytes,
+        metrics: dict[str, float] | None,
+    ) -> list[Any]:
+        outputs: list[Any] = []
+        if self._by_task or (len(parents) > 1 and len(results) == len(parents)):
+            for parent, slot in zip(parents, results, strict=True):
+                found = self._children(
+                    parent, slot if type(slot) is list else (slot,), entry, metrics, 0
+                )
+                if not found:
+                    self.figures.filtered += 1
+                outputs += found
+            return outputs
+        parent = parents[0] if len(parents) == 1 else merged_parent(parents)
+        flat: list[Any] = []
+        for slot in results:
+            flat.extend(slot) if type(slot) is list else flat.append(slot)
+        outputs = self._children(parent, flat, entry, metrics, 0)
+        self.figures.filtered += max(0, len(parents) - len(outputs))
+        return outputs
+
+    def _children(
+        self,
+        parent: Parent,
+        slots: Sequence[Any],
+        entry: bytes,
+        metrics: dict[str, float] | None,
+        first: int,
+    ) -> list[Any]:
+        """Give the outputs of one parent their ids, keys and figures; drop empty slots."""
+        outputs: list[Any] = []
+        packed = parent.packed + entry
+        seen: set[Any] = set()
+        for ordinal, task in enumerate(slots, first):
+            if task is None:
+                continue
+            if not isinstance(task, Task):
+                raise TypeError(self._wrong("process()", task, "a Task, a list of Tasks or None"))
+            if isinstance(task, NoneTask):
+                continue
+            if isinstance(task, FailedTask):
+                raise ValueError(f"stage {self.stage.name} returned a FailedTask for {parent.id}")
+            if len(slots) > 1:
+                if id(task) in seen:
+                    task = copy.copy(task)  # emitted twice: each gets its own id
+                seen.add(id(task))
+            suffix: str | int = ordinal
+            if self.is_source:
+                content = task.get_deterministic_id()
+                if content is not None and content not in seen:
+                    seen.add(content)
+                    suffix = content
+            self._stamp(task, parent, packed, suffix, metrics)
+            outputs.append(task)
+        self.figures.tasks_out += len(outputs)
+        return outputs
+
+    def _stamp(
+        self,
+        task: Any,
+        parent: Parent,
+        packed: bytes,
+        suffix: str | int,
+        metrics: dict[str, float] | None,
+    ) -> None:
+        state = task.__dict__
+        key = blake2b(parent.key, digest_size=KEY_BYTES, person=self._tag)
+        key.update(str(suffix).encode("utf-8", "surrogatepass"))
+        digest = key.digest()
+        state["_lineage_key"] = digest
+        if parent.id:
+            state["task_id"] = f"{parent.id}_{suffix}"
+        else:
+            # Several inputs: NeMo Curator gives a random id that starts with "r". Ours has the
+            # same form but is the same each time.
+            state["task_id"] = "r" + digest.hex()
+        state["_perf_packed"] = packed
+        state["_perf_names"] = self.names
+        state.pop("_perf_list", None)
+        if parent.prior:
+            state["_perf_prior"] = parent.prior
+        if metrics or parent.metrics:
+            merged = dict(parent.metrics or {})
+            if metrics:
+                merged[self._batch] = metrics
+            state["_perf_metrics"] = merged
+        elif "_perf_metrics" in state:
+            del state["_perf_metrics"]
+
+    def finish(self) -> Iterator[Any]:
+        """Outputs of a global stage. A task that it took in and gives out keeps its lineage."""
+        start = time.perf_counter()
+        for ordinal, task in enumerate(self.stage.finish()):
+            spent = time.perf_counter() - start
+            if not isinstance(task, Task):
+                raise TypeError(self._wrong("finish()", task, "tasks"))
+            parent = Parent(task)
+            items = task.num_items
+            self.figures.process_s += spent
+            self.figures.batches += 1
+            self._batch += 1
+            entry = pack_entry(self.index, items, spent, 0.0, 0.0, self._batch)
+            metrics = self._observe()
+            if parent.key:
+                named = self._children(parent, [task], entry, metrics, 0)
+            else:
+                named = self._children(parent, [task], entry, metrics, ordinal)
+            yield from named
+            start = time.perf_counter()
+        self.figures.process_s += time.perf_counter() - start
+        self._observe()
+
+    # What a stage says ---------------------------------------------------------------------
+
+    def _observe(self) -> dict[str, float] | None:
+        """Collect metrics and observations; returns the metrics of this batch."""
+        state = self.stage.__dict__
+        if "_observations" in state:
+            seen = self.stage._consume_observations()
+            figures = self.figures
+            figures.kept += seen.kept
+            for reason, count in seen.dropped.items():
+                figures.dropped[reason] = figures.dropped.get(reason, 0) + count
+            if len(figures.kept_samples) < 5:
+                figures.kept_samples += seen.kept_samples
+            if len(figures.dropped_samples) < 20:
+                figures.dropped_samples += seen.dropped_samples
+        if "_custom_metrics" not in state:
+            return None
+        metrics: dict[str, float] = self.stage._consume_custom_metrics()
+        for name, value in metrics.items():
+            self.figures.metrics[name] = self.figures.metrics.get(name, 0.0) + value
+        return metrics or None
+
+    def _wrong(self, method: str, value: Any, wanted: str) -> str:
+        return (
+            f"stage {self.stage.name}: {method} returned {type(value).__name__}, wanted {wanted}"
+        )
+
+    def _error(
+        self,
+        parents: list[Parent],
+        error: BaseException,
+        attempts: int,
+        emitted: int,
+        fresh: Fresh | None = None,
+    ) -> BatchError:
+        return batch_error(
+            self.index, [p.id for p in parents], error, attempts=attempts, emitted=emitted, fresh=fresh
+        )
+
+
+# Input of a failed batch that is kept for running it again by hand.
+KEPT_INPUT_BYTES = 4 * 1024 * 1024
+
+
+def batch_error(
+    index: int,
+    ids: list[str],
+    error: BaseException,
+    *,
+    attempts: int = 1,
+    emitted: int = 0,
+    fresh: Fresh | None = None,
+) -> BatchError:
+    """What the driver is told of a batch that failed."""
+    try:
+        cause = cloudpickle.dumps(error)
+    except Exception:
+        cause = b""
+    inputs = b""
+    if fresh is not None:
+        try:
+            inputs = cloudpickle.dumps(fresh())
+        except Exception:
+            inputs = b""
+    text = "".join(traceback.format_exception(error))
+    if len(text) > TRACEBACK_CHARACTERS:
+        half = TRACEBACK_CHARACTERS // 2
+        text = f"{text[:half]}\n… cut …\n{text[-half:]}"
+    return BatchError(
+        stage=index,
+        tasks=len(ids),
+        task_ids=tuple(ids),
+        error=type(error).__name__,
+        message=str(error),
+        traceback=text,
+        attempts=attempts,
+        emitted=emitted,
+        cause=cause,
+        inputs=inputs if len(inputs) <= KEPT_INPUT_BYTES else b"",
+    )
