@@ -1,0 +1,46 @@
+"""The command `curator`: `run`, `validate`, `plan` and `debug`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from curator_executor.cli.arguments import parser
+from curator_executor.cli.debug import debug
+from curator_executor.cli.logs import start_logging
+from curator_executor.cli.outcome import CANCELLED, code_of, explain
+from curator_executor.cli.plan import plan
+from curator_executor.cli.run import run
+from curator_executor.cli.services import Services
+from curator_executor.cli.validate import validate
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code (see `curator --help`).
+
+    Args:
+        arguments: what follows `curator`; those of the process if None.
+    """
+    return run_command(arguments, Services())
+
+
+def run_command(arguments: Sequence[str] | None, services: Services) -> int:
+    """`main` with the services to work with; tests hand in others."""
+    commands = {"run": run, "validate": validate, "plan": plan, "debug": debug}
+    options = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # Where the encoding lacks a sign, a question mark is better than no output.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+    start_logging(options.log_level, options.verbose)
+    try:
+        return commands[options.command](options, services)
+    except KeyboardInterrupt:
+        print("curator: cancelled", file=sys.stderr)
+        return CANCELLED
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - said in one message, whatever it is
+        explain(error, options.verbose)
+        return code_of(error)

@@ -1,0 +1,142 @@
+"""The command line: its commands, their options and what `--help` says."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import PackageNotFoundError, version
+from typing import TypeAlias
+
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    a stage failed and ended the run
+  2    the command line, the manifest or a check is wrong; nothing was started
+  3    the run went through, but batches were given up on (dead letters)
+  130  cancelled
+"""
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="curator",
+        description="Run multi-stage data-curation pipelines.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"curator {product_version()}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_validate(commands)
+    _add_plan(commands)
+    _add_debug(commands)
+    return top
+
+
+def product_version() -> str:
+    """The installed version, or `unknown` in a source tree that is not installed."""
+    try:
+        return version("curator-operator")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+# Generic for type checkers alone, so it is named in a string.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _command(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_argument(
+        "--verbose", action="store_true", help="show tracebacks, and log from level debug"
+    )
+    command.add_argument(
+        "--log-level",
+        choices=LOG_LEVELS,
+        default="info",
+        help="least important log lines to show (default: info)",
+    )
+    return command
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument("manifest", metavar="MANIFEST", help="the pipeline, a YAML file")
+    command.add_argument(
+        "--until", metavar="STAGE", help="stop after this stage; `run` shows some of its outputs"
+    )
+    command.add_argument(
+        "--mode",
+        choices=("streaming", "batch"),
+        help="in place of spec.execution.mode",
+    )
+    command.add_argument("--no-fusion", action="store_true", help="a worker for each stage alone")
+    command.add_argument(
+        "--ignore-failures",
+        action="store_true",
+        help="go on when a batch fails; it becomes a dead letter",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any field of spec.execution, e.g. --set maxWorkersPerStage=2; may be given again",
+    )
+    command.add_argument(
+        "--limit",
+        type=_positive,
+        metavar="N",
+        help="read at most N documents (or items of another kind): try the pipeline on little",
+    )
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"wanted a whole number of at least 1, got {text!r}")
+    return number
+
+
+def _add_run(commands: Commands) -> None:
+    command = _command(commands, "run", "run a pipeline on this machine or on RAY_ADDRESS")
+    _add_settings(command)
+    command.add_argument("--report", metavar="FILE", help="write an HTML page about the run")
+    command.add_argument(
+        "--progress", metavar="FILE", help="write each progress snapshot as a line of JSON"
+    )
+
+
+def _add_validate(commands: Commands) -> None:
+    command = _command(commands, "validate", "say everything that is wrong with manifests")
+    command.add_argument("manifests", metavar="MANIFEST", nargs="+", help="a YAML file")
+    command.add_argument(
+        "--fields-only",
+        action="store_true",
+        help="check the file alone: import no stages and run no checks of theirs",
+    )
+
+
+def _add_plan(commands: Commands) -> None:
+    command = _command(commands, "plan", "show what would run here and why; start nothing")
+    _add_settings(command)
+
+
+def _add_debug(commands: Commands) -> None:
+    command = _command(commands, "debug", "run a failed batch again, in this process, without Ray")
+    command.add_argument("manifest", metavar="MANIFEST", help="the pipeline, a YAML file")
+    command.add_argument("failed", metavar="FILE", help="the batch: .curator/RUN/failed/N.pkl")
+    command.add_argument(
+        "--pdb", action="store_true", help="open the debugger where the stage raises"
+    )

@@ -1,0 +1,60 @@
+"""Exit codes of every command, and the errors that lead to them. Part of the public interface."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from curator_api.errors import ManifestError
+from curator_executor.core.errors import CuratorError, DoesNotFit, InvalidPipeline
+
+OK = 0
+# A stage failed (or set-up did, or workers kept dying) and ended the run.
+FAILED = 1
+# The command line, the manifest or a check of it is wrong; no worker was started.
+REFUSED = 2
+# The run went through, but with dead letters.
+DEAD_LETTERS = 3
+# Ctrl-C or SIGTERM: 128 + 2, as shells have it.
+CANCELLED = 130
+
+
+class CommandError(Exception):
+    """What a command ends with; its text is for the user.
+
+    Args:
+        message: what is wrong and what to do.
+        code: exit code.
+    """
+
+    def __init__(self, message: str, code: int = REFUSED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def code_of(error: Exception) -> int:
+    """The exit code that an error leads to."""
+    if isinstance(error, CommandError):
+        return error.code
+    if isinstance(error, (ManifestError, InvalidPipeline, DoesNotFit)):
+        return REFUSED
+    return FAILED
+
+
+def explain(error: Exception, verbose: bool) -> None:
+    """Say on standard error what went wrong: the message, and with `verbose` the traceback.
+
+    Errors that this package does not raise on purpose are named by type and called unexpected.
+    """
+    if verbose:
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, ManifestError):
+        count = len(error.problems)
+        print(f"curator: {count} problem{'' if count == 1 else 's'}", file=sys.stderr)
+        print(error, file=sys.stderr)
+    elif isinstance(error, (CommandError, CuratorError, OSError)):
+        print(f"curator: {error}", file=sys.stderr)
+    else:
+        hint = "" if verbose else " (--verbose shows where)"
+        said = f"{type(error).__name__}: {error}"
+        print(f"curator: unexpected error{hint}: {said}", file=sys.stderr)

@@ -1,0 +1,189 @@
+"""`curator run`: a manifest from start to end, with a live display and an exit code."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import threading
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from curator_api.progress import ProgressSnapshot, RunReport
+from curator_executor.api.pipeline import Stage
+from curator_executor.cli.outcome import CANCELLED, DEAD_LETTERS, OK, CommandError
+from curator_executor.cli.prepare import Prepared, prepare
+from curator_executor.cli.samples import print_samples
+from curator_executor.cli.services import Services
+from curator_executor.core.errors import CuratorError
+from curator_executor.core.types import BatchError
+from curator_executor.runtime.failed_tasks import failed_directory, save_failed
+from curator_executor.runtime.ports import ProgressSink
+from curator_executor.runtime.run import RunOutcome
+from curator_executor.sinks.console import console_sink
+from curator_executor.sinks.formatting import count_of
+from curator_executor.sinks.guarded import GuardedSink
+from curator_executor.sinks.html import HtmlReportSink
+from curator_executor.sinks.jsonl import JsonLinesSink
+
+SHOWN_FAILED_BATCHES = 3
+# A batch takes up to 4 MiB; the first ones tell what is wrong.
+KEPT_FAILED_BATCHES = 100
+
+
+class _ReportKeeper:
+    """Remembers the run's id and report, which an exception does not carry."""
+
+    def __init__(self) -> None:
+        self.run_id = ""
+        self.report: RunReport | None = None
+
+    def publish(self, snapshot: ProgressSnapshot) -> None:
+        self.run_id = snapshot.run_id
+
+    def close(self, report: RunReport) -> None:
+        self.run_id = report.snapshot.run_id
+        self.report = report
+
+
+def run(options: Namespace, services: Services) -> int:
+    """Run the pipeline; the exit code.
+
+    Raises:
+        ManifestError: the manifest is wrong.
+        CommandError: an option is wrong, or a file cannot be written.
+        CuratorError: the run failed.
+    """
+    prepared = prepare(options, services)
+    console = Console()
+    for note in prepared.notes:
+        print(f"note: {note}", file=sys.stderr)
+    keeper = _ReportKeeper()
+    files = _file_sinks(options, prepared)
+    display = console_sink(console, prepared.settings.logging_interval)
+    sinks: list[ProgressSink] = [
+        keeper,
+        GuardedSink(display, "the display"),
+        *(GuardedSink(sink, name) for name, sink in files),
+    ]
+    failed: Sequence[object] = ()
+    try:
+        with _terminated_like_interrupted():
+            outcome = services.run(
+                prepared.stages,
+                None,
+                prepared.settings,
+                sinks,
+                prepared.pipeline.name,
+                python_paths=prepared.pipeline.python_paths,
+            )
+        failed = outcome.failed
+    except KeyboardInterrupt:
+        display.stop()
+        print("curator: cancelled", file=sys.stderr)
+        return CANCELLED
+    except CuratorError as error:
+        failed = error.failed
+        raise
+    finally:
+        display.stop()
+        for _, sink in files:
+            if isinstance(sink, JsonLinesSink):
+                sink.stop()
+        _say_what_is_left(options, keeper)
+        _keep_failed(options, keeper.run_id, prepared.stages, failed)
+    if options.until is not None:
+        print_samples(console, outcome.tasks, prepared.stages[-1].name)
+    return _code(outcome)
+
+
+def _code(outcome: RunOutcome) -> int:
+    lost = sum(stage.progress.failed for stage in outcome.report.stages)
+    if not lost and not outcome.report.dead_letters:
+        return OK
+    batches = count_of(len(outcome.report.dead_letters), "batch", "batches")
+    print(
+        f"curator: done, but {batches} ({count_of(lost, 'task')}) failed: dead letters",
+        file=sys.stderr,
+    )
+    return DEAD_LETTERS
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM drains and cancels as Ctrl-C does: it is what a pod gets before it is killed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _file_sinks(options: Namespace, prepared: Prepared) -> list[tuple[str, ProgressSink]]:
+    """(name, sink) of the files asked for, each known to be writable."""
+    sinks: list[tuple[str, ProgressSink]] = []
+    try:
+        if options.progress is not None:
+            sinks.append((f"progress file {options.progress}", JsonLinesSink(options.progress)))
+        if options.report is not None:
+            report = HtmlReportSink(options.report, prepared.settings, prepared.notes)
+            sinks.append((f"report {options.report}", report))
+    except OSError as error:
+        raise CommandError(
+            f"{error.filename or 'a file'} cannot be written: {error.strerror or error}. "
+            "Give --report and --progress files in a directory that exists and is yours"
+        ) from error
+    return sinks
+
+
+def _say_what_is_left(options: Namespace, keeper: _ReportKeeper) -> None:
+    if keeper.report is None:
+        return
+    for kind in ("report", "progress"):
+        name = getattr(options, kind)
+        if name is not None and Path(name).exists():
+            print(f"{kind}: {name}", file=sys.stderr)
+
+
+def _keep_failed(
+    options: Namespace, run_id: str, stages: Sequence[Stage], failed: Sequence[object]
+) -> None:
+    """Save the inputs of failed batches, and say how to run them again.
+
+    Trouble here is said and no more: it must not hide how the run ended.
+    """
+    held = [error for error in failed if isinstance(error, BatchError) and error.inputs]
+    if not held or not run_id:
+        return
+    directory = failed_directory(run_id)
+    try:
+        paths = [
+            save_failed(
+                directory,
+                error.stage,
+                stages[error.stage].name,
+                error.inputs,
+                (error.error, error.message, error.traceback),
+            )
+            for error in held[:KEPT_FAILED_BATCHES]
+        ]
+    except OSError as error:
+        print(f"curator: failed batches were not kept in {directory}: {error}", file=sys.stderr)
+        return
+    for path in paths[:SHOWN_FAILED_BATCHES]:
+        command = shlex.join(["curator", "debug", options.manifest, str(path), "--pdb"])
+        print(f"run it again under a debugger: {command}", file=sys.stderr)
+    if len(held) > SHOWN_FAILED_BATCHES:
+        kept = count_of(len(paths), "failed batch", "failed batches")
+        print(f"{kept} of {len(held)} kept in {directory}", file=sys.stderr)
