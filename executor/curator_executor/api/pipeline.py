@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
-from curator_executor.api.stage import CompositeStage, ProcessingStage
+from curator_executor.api.composite import CompositeStage
+from curator_executor.api.stage import ProcessingStage
 from curator_executor.api.tasks import EmptyTask, Task
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from inspect import get_annotations
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -129,7 +130,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
         for method in ("num_workers", "num_workers_per_node"):
             value = cls.__dict__.get(method)
             if (value is not None and not callable(value)) or (
-                value is None and method in cls.__dict__.get("__annotations__", {})
+                value is None and method in get_annotations(cls)
             ):
                 raise TypeError(
                     f"{cls.__name__}.{method} must be a method, not an attribute; "
@@ -266,8 +267,8 @@ class ProcessingStage(ABC, Generic[X, Y]):
         runtime_env: dict[str, Any] | None = None,
         ray_stage_spec: dict[str, Any] | None = None,
         xenna_stage_spec: dict[str, Any] | None = None,
-        num_workers: int | None | _Unset = _UNSET,
-        num_workers_per_node: float | None | _Unset = _UNSET,
+        num_workers: int | _Unset | None = _UNSET,
+        num_workers_per_node: float | _Unset | None = _UNSET,
     ) -> Any:
         """A deep copy with the given parts replaced; the two specs are merged key by key.
 
@@ -380,60 +381,3 @@ def _mentions_list(hint: object) -> bool:
     if get_origin(hint) in (UnionType, Union):
         return any(_mentions_list(part) for part in get_args(hint))
     return False
-
-
-class CompositeStage(ProcessingStage[X, Y], ABC):
-    """Several stages under one name; it is replaced by them before anything runs."""
-
-    def __init__(self) -> None:
-        self._with_operations: list[dict[str, Any]] = []
-
-    def process(self, task: X) -> Y | list[Y] | Iterable[Y] | None:
-        """Never called.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(f"composite stage {self.name} is replaced by its parts and never runs")
-
-    @abstractmethod
-    def decompose(self) -> list[ProcessingStage[Any, Any]]:
-        """The stages that run in its place."""
-
-    def inputs(self) -> Any:
-        """What the first part asks for."""
-        return self.decompose()[0].inputs()
-
-    def outputs(self) -> StageInputSpec:
-        """What the last part adds."""
-        return self.decompose()[-1].outputs()
-
-    def with_(self, stage_with_dict: dict[str, dict[str, Any]]) -> Any:  # type: ignore[override]
-        """Note changes by the name of a part; applied, in order, when it is decomposed."""
-        self.__dict__.setdefault("_with_operations", []).append(stage_with_dict)
-        return self
-
-    def decompose_and_apply_with(self) -> list[ProcessingStage[Any, Any]]:
-        """The parts with the noted changes applied.
-
-        Raises:
-            ValueError: two parts share a name, or a change names no part.
-        """
-        stages = self.decompose()
-        for changes in self.__dict__.get("_with_operations", []):
-            names = [stage.name for stage in stages]
-            if len(set(names)) != len(names):
-                raise ValueError(
-                    f"composite stage {self.name}: parts share a name, so with_() is ambiguous: "
-                    f"{names}"
-                )
-            unknown = sorted(set(changes) - set(names))
-            if unknown:
-                raise ValueError(
-                    f"composite stage {self.name} has no part {unknown}; its parts: {names}"
-                )
-            stages = [
-                stage.with_(**changes[stage.name]) if stage.name in changes else stage
-                for stage in stages
-            ]
-        return stages

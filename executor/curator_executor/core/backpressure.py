@@ -35,12 +35,7 @@ def block_limit_bytes(state: State) -> int:
 
 def calls_in_flight(state: State, pool: PoolIndex) -> int:
     """Calls of a pool that have not come back."""
-    return sum(
-        1
-        for worker in state.workers.values()
-        for call in worker.calls
-        if call.pool == pool
-    )
+    return sum(1 for worker in state.workers.values() for call in worker.calls if call.pool == pool)
 
 
 def has_room(state: State, pool: Pool, in_flight: int) -> bool:

@@ -6,6 +6,8 @@ running and one that waits in it, which hides the way there and back.
 
 from __future__ import annotations
 
+from typing import Any
+
 from curator_executor.core import backpressure, batching
 from curator_executor.core.actions import SubmitCall
 from curator_executor.core.lifecycle import WorkerState
@@ -15,7 +17,7 @@ from curator_executor.core.types import Call, Segment, Unit
 CALLS_PER_WORKER = 2
 
 
-def dispatch(state: State, now: float) -> list[SubmitCall]:
+def dispatch(state: State) -> list[SubmitCall]:
     """Calls to send now."""
     if state.ending:
         return []
@@ -35,8 +37,7 @@ def _dispatch_pool(state: State, pool: Pool) -> list[SubmitCall]:
     ready = [
         worker
         for worker_id in pool.workers
-        if (worker := state.workers[worker_id]).state
-        in (WorkerState.READY, WorkerState.DRAINING)
+        if (worker := state.workers[worker_id]).state in (WorkerState.READY, WorkerState.DRAINING)
     ]
     if not ready:
         return []
@@ -64,7 +65,7 @@ def _next_call(state: State, pool: Pool, worker: Worker, ready: int) -> Call | N
     if any(unit.suspect for unit in units) and worker.calls:
         return None  # a suspect runs by itself, so that a death names it
     if len(units) > len(worker.calls):
-        return _call(state, pool, worker, ())
+        return _call(state, pool, worker)
     if worker.state is WorkerState.DRAINING:
         return None
     if pool.suspects and not worker.calls:
@@ -77,7 +78,7 @@ def _next_call(state: State, pool: Pool, worker: Worker, ready: int) -> Call | N
         units.append(Unit(list(segments)))
         return _call(state, pool, worker, tuple(segments))
     if _should_finish(state, pool, worker):
-        return _call(state, pool, worker, (), finish=True, skip=pool.finish_emitted)
+        return _call(state, pool, worker, finish=True, skip=pool.finish_emitted)
     return None
 
 
@@ -95,21 +96,16 @@ def _call(
     state: State,
     pool: Pool,
     worker: Worker,
-    segments: tuple[Segment, ...],
-    *,
-    finish: bool = False,
-    skip: int = 0,
-    solo: bool = False,
+    segments: tuple[Segment, ...] = (),
+    **options: Any,
 ) -> Call:
     call = Call(
-        state.next_call,
-        worker.id,
-        pool.spec.index,
-        segments,
-        state.next_block,
-        finish=finish,
-        skip=skip,
-        solo=solo,
+        id=state.next_call,
+        worker=worker.id,
+        pool=pool.spec.index,
+        segments=segments,
+        block=state.next_block,
+        **options,
     )
     state.next_call += 1
     state.next_block += 1

@@ -28,9 +28,7 @@ _ALLOWED: dict[WorkerState, frozenset[WorkerState]] = {
     WorkerState.CREATED: frozenset(
         {WorkerState.SETTING_UP, WorkerState.STOPPING, WorkerState.GONE}
     ),
-    WorkerState.SETTING_UP: frozenset(
-        {WorkerState.READY, WorkerState.STOPPING, WorkerState.GONE}
-    ),
+    WorkerState.SETTING_UP: frozenset({WorkerState.READY, WorkerState.STOPPING, WorkerState.GONE}),
     WorkerState.READY: frozenset(
         {
             WorkerState.SETTING_UP,  # changes stage

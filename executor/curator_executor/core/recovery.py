@@ -26,9 +26,7 @@ def give_up(state: State, error: BatchError, node: str, now: float) -> None:
     totals = state.totals[error.stage]
     totals.failed += error.tasks
     state.failures.append(Failure(error, node, now))
-    stage = next(
-        s for pool in state.pools for s in pool.spec.stages if s.index == error.stage
-    )
+    stage = next(s for pool in state.pools for s in pool.spec.stages if s.index == error.stage)
     if error.fatal or not stage.ignore_failures:
         fail(state, StageFailed(describe(stage.name, error, node)), error)
         return
@@ -171,4 +169,3 @@ def _check_global_state(state: State, worker: Worker, reason: str) -> None:
 def kill_all(state: State, reason: str) -> list[Action]:
     """End every worker that is left, at once."""
     return [KillWorker(worker, reason) for worker in state.workers]
-

@@ -38,7 +38,7 @@ def scale(state: State, now: float) -> list[Action]:
         pool.wanted = sizing.wanted.get(pool.spec.index, 0)
     actions: list[Action] = []
     _drain_surplus(state)
-    actions += _reassign(state, sizing.reason, now)
+    actions += _reassign(state, now)
     actions += _stop_useless(state)
     actions += _start_missing(state, sizing.reason, now)
     return actions
@@ -56,9 +56,7 @@ def is_runnable(state: State, pool: Pool) -> bool:
         batch = pool.spec.head.batch_size
         upstream_done = state.upstream_done(index)
         has_input = pool.queued_tasks >= (1 if upstream_done else batch)
-        has_input = has_input or (
-            pool.spec.head.is_global and upstream_done and not pool.finished
-        )
+        has_input = has_input or (pool.spec.head.is_global and upstream_done and not pool.finished)
     return has_input and backpressure.has_room(
         state, pool, backpressure.calls_in_flight(state, index)
     )
@@ -157,7 +155,7 @@ def may_share(state: State, one: PoolIndex, other: PoolIndex) -> bool:
     )
 
 
-def _reassign(state: State, reason: dict[PoolIndex, str], now: float) -> list[Action]:
+def _reassign(state: State, now: float) -> list[Action]:
     actions: list[Action] = []
     for pool in sorted(state.pools, key=lambda p: -p.spec.index):
         index = pool.spec.index
@@ -166,9 +164,7 @@ def _reassign(state: State, reason: dict[PoolIndex, str], now: float) -> list[Ac
             if not free:
                 break
             # A worker that holds unfinished input of this pool is the only one that can finish it.
-            worker = max(
-                free, key=lambda w: (bool(w.units.get(index)), index in w.hosted, -w.id)
-            )
+            worker = max(free, key=lambda w: (bool(w.units.get(index)), index in w.hosted, -w.id))
             actions += assign(state, worker, pool, now)
     return actions
 

@@ -62,10 +62,10 @@ def step(state: State, events: Iterable[Event], now: float) -> list[Action]:
         return actions + _end_workers(state)
     if state.scale_due or now >= state.next_scale_at:
         actions += scaling.scale(state, now)
-    actions += dispatch(state, now)
+    actions += dispatch(state)
     if state.time_sharing and _someone_waits(state):
         actions += scaling.scale(state, now)
-        actions += dispatch(state, now)
+        actions += dispatch(state)
         state.next_scale_at = min(state.next_scale_at, now + state.settings.quantum_s)
     return actions
 
@@ -101,7 +101,7 @@ def _take_in(state: State, event: Event, now: float) -> list[Action]:
             stopped = state.workers.get(worker_id)
             return recovery.worker_gone(state, stopped, "stopped", now) if stopped else []
         case WorkerSetupFailed(worker_id, error):
-            return _setup_failed(state, state.workers.get(worker_id), error, now)
+            return _setup_failed(state, state.workers.get(worker_id), error)
         case CallBroken(worker_id, call, error):
             return _broken(state, state.workers.get(worker_id), call, error, now)
         case NodesChanged(nodes):
@@ -159,17 +159,14 @@ def _ready(state: State, worker: Worker | None, setup_s: float) -> list[Action]:
     return _wake_waiting(state)
 
 
-def _setup_failed(
-    state: State, worker: Worker | None, error: BatchError, now: float
-) -> list[Action]:
+def _setup_failed(state: State, worker: Worker | None, error: BatchError) -> list[Action]:
     if worker is None:
         return []
     pool = state.pools[worker.pool]
     name = next(s.name for s in pool.spec.stages if s.index == error.stage)
     tried = f" in {error.attempts} attempts" if error.attempts > 1 else ""
-    message = (
-        f'stage "{name}": setup failed{tried}: {error.error}: {error.message}'
-        + (f"\n\n{error.traceback.rstrip()}" if error.traceback else "")
+    message = f'stage "{name}": setup failed{tried}: {error.error}: {error.message}' + (
+        f"\n\n{error.traceback.rstrip()}" if error.traceback else ""
     )
     recovery.fail(state, SetupFailed(message), error)
     return []
@@ -359,4 +356,3 @@ def _end_workers(state: State) -> list[Action]:
             worker.go(WorkerState.STOPPING)
             actions.append(StopWorker(worker.id, f"the run has {state.ending}"))
     return actions
-

@@ -5,13 +5,20 @@ from __future__ import annotations
 from ray import exceptions
 
 from curator_executor.core.types import BatchError
-from curator_executor.runtime.runner import batch_error
+from curator_executor.runtime.batch_errors import batch_error
+
+_DEATHS = (
+    exceptions.ActorDiedError,
+    exceptions.ActorUnavailableError,
+    exceptions.NodeDiedError,
+)
 
 
 def is_death(error: BaseException) -> bool:
     """Whether the worker is gone."""
     return isinstance(
-        error, (exceptions.ActorDiedError, exceptions.ActorUnavailableError, exceptions.NodeDiedError)
+        error,
+        (exceptions.ActorDiedError, exceptions.ActorUnavailableError, exceptions.NodeDiedError),
     )
 
 

@@ -122,7 +122,7 @@ class RayWorkerPool:
             options["memory"] = need.memory
         if launch.runtime_env:
             options["runtime_env"] = launch.runtime_env
-        handle = self._actor_class.options(**options).remote(action.worker, self._paths)
+        handle: Any = self._actor_class.options(**options).remote(action.worker, self._paths)
         actor = _Actor(handle, action.pool, send=handle.call.options(num_returns=2))
         self._actors[action.worker] = actor
         worker = action.worker
@@ -239,8 +239,13 @@ class RayWorkerPool:
             return self._broken(worker, actor, value, call, setup)
 
         events = self._events
-        # The callback holds the reference: an object that nobody refers to is never delivered.
-        ref._on_completed(lambda value, ref=ref: events.put(lambda: resolve(value)))
+
+        def completed(value: Any) -> None:
+            # Holds the reference until now: an object that nobody refers to is never delivered.
+            _ = ref
+            events.put(lambda: resolve(value))
+
+        ref._on_completed(completed)
 
     def _broken(
         self, worker: WorkerId, actor: _Actor, value: BaseException, call: Call | None, setup: bool

@@ -1,4 +1,4 @@
-"""The actor: a thin shell around `PoolHost`. One Python process, any number of pools, one at a time.
+"""The actor: a thin shell around `PoolHost`; any number of pools in a process, one at a time.
 
 Called by `pool.RayWorkerPool` alone. A call returns (report, payload): the small report goes to
 the driver, the payload stays in the object store under a reference that the driver owns.

@@ -16,7 +16,6 @@ from typing import Any
 
 import cloudpickle
 
-
 # One chunk is the least that is decoded to reach a task inside a block.
 CHUNK_TASKS = 512
 CHUNK_BYTES = 512 * 1024
@@ -33,9 +32,10 @@ _LOCAL = frozenset({"_perf_names", "_perf_list"})
 def _is_plain(kind: type) -> bool:
     """Whether an instance is its `__dict__` and nothing else."""
     return (
-        kind.__reduce_ex__ is object.__reduce_ex__
-        and kind.__reduce__ is object.__reduce__
-        and getattr(kind, "__getstate__", None) is getattr(object, "__getstate__", None)
+        all(
+            getattr(kind, name, None) is getattr(object, name, None)
+            for name in ("__reduce_ex__", "__reduce__", "__getstate__")
+        )
         and not hasattr(kind, "__setstate__")
         and not any(vars(base).get("__slots__") for base in kind.__mro__)
     )

@@ -12,9 +12,9 @@ from typing import Any
 from curator_api.errors import ManifestError, Problem, did_you_mean
 from curator_api.v1alpha1 import StageOptions, StageResources, StageSpec
 from curator_api.v1alpha1.rules import wire_name
+from curator_executor.api.composite import CompositeStage
 from curator_executor.api.pipeline import Stage
 from curator_executor.api.resources import Resources
-from curator_executor.api.stage import CompositeStage
 
 # On a stage of several parts these hold for every part; the others depend on what a part does.
 _FOR_EVERY_PART = ("worker_groups", "retries", "timeout_seconds", "runtime_env")

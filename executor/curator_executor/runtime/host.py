@@ -17,8 +17,9 @@ import cloudpickle
 
 from curator_executor.api.stage import NodeInfo, WorkerMetadata
 from curator_executor.core.types import BatchError, CallReport
+from curator_executor.runtime.batch_errors import batch_error
 from curator_executor.runtime.codec import Payload, PayloadWriter, decode_chunk, estimate_bytes
-from curator_executor.runtime.runner import BatchFailed, StageRunner, batch_error
+from curator_executor.runtime.runner import BatchFailed, StageRunner
 
 # A call comes back after this many times its aim, finished or not: a few slow batches must not
 # hide what the others gave.
@@ -97,9 +98,7 @@ class PoolHost:
         self.stages: list[Any] = cloudpickle.loads(plan.stages)
         self.runners = [
             StageRunner(stage, index, attempts, worker, plan.names)
-            for stage, index, attempts in zip(
-                self.stages, plan.indexes, plan.attempts, strict=True
-            )
+            for stage, index, attempts in zip(self.stages, plan.indexes, plan.attempts, strict=True)
         ]
         self.held: deque[HeldInput] = deque()
         self.errors: list[BatchError] = []
@@ -128,9 +127,7 @@ class PoolHost:
                 except Exception as error:
                     if attempt == attempts:
                         index = self.plan.indexes[position]
-                        raise SetupError(
-                            batch_error(index, [], error, attempts=attempt)
-                        ) from error
+                        raise SetupError(batch_error(index, [], error, attempts=attempt)) from error
             self._ready.append(stage)
         now = self._last_end = time.perf_counter()
         for runner in self.runners:
@@ -143,7 +140,7 @@ class PoolHost:
         for stage in self._ready:
             try:
                 stage.teardown()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the stage's own code
                 problems.append(f"stage {stage.name}: teardown failed: {error!r}")
         self._ready = []
         return "; ".join(problems)
@@ -222,7 +219,9 @@ class PoolHost:
         if self.held:
             self.held.popleft()
 
-    def _work(self, pieces: Sequence[Piece], mean_bytes: float) -> Iterator[tuple[Sequence[Any], int]]:
+    def _work(
+        self, pieces: Sequence[Piece], mean_bytes: float
+    ) -> Iterator[tuple[Sequence[Any], int]]:
         """(outputs, input tasks finished by them), batch by batch or output by output."""
         head = self.runners[0]
         mb = mean_bytes / 1e6

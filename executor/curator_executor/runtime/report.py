@@ -63,7 +63,9 @@ class Reporter:
             eta_s=progress.eta_s(state, rate),
             bottleneck=Bottleneck(stage=self.names[held[0]], reason=held[1]) if held else None,
             store_bytes=sum(block.bytes for block in state.blocks.values() if block.id),
-            stages=[self._stage(pool, i) for pool in state.pools for i in range(len(pool.spec.stages))],
+            stages=[
+                self._stage(pool, i) for pool in state.pools for i in range(len(pool.spec.stages))
+            ],
             failures=self._failures(),
             message=self._message(),
         )

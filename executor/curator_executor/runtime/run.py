@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -29,10 +29,10 @@ from curator_executor.core.state import CoreSettings, State, new_state
 from curator_executor.core.types import BatchError, Node, PoolSpec, StageSpec
 from curator_executor.runtime import codec, specs
 from curator_executor.runtime.host import PoolPlan
+from curator_executor.runtime.lineage import root_key
 from curator_executor.runtime.loop import Loop
 from curator_executor.runtime.ports import ProgressSink
 from curator_executor.runtime.report import Reporter
-from curator_executor.runtime.runner import root_key
 from curator_executor.runtime.settings import RunSettings
 
 log = logging.getLogger("curator_executor.run")
@@ -65,6 +65,7 @@ def run_stages(
     pipeline_name: str = "pipeline",
     *,
     python_paths: Sequence[str] = (),
+    runtime_env: dict[str, Any] | None = None,
 ) -> RunOutcome:
     """Run the stages on Ray.
 
@@ -75,6 +76,7 @@ def run_stages(
         sinks: get snapshots and the report.
         pipeline_name: for people.
         python_paths: directories that workers import from, besides those of this process.
+        runtime_env: Ray runtime environment of all workers; a stage's own is laid over it.
 
     Raises:
         InvalidPipeline: the stages cannot run as they are; before any worker starts.
@@ -85,13 +87,34 @@ def run_stages(
     prepared = specs.prepare_stages(stages)
     stage_specs = specs.stage_specs(prepared, settings)
     check_stages(prepared)
-    pools = plan_pools(
-        stage_specs, fuse=settings.fusion and settings.execution_mode == "streaming"
-    )
+    pools = plan_pools(stage_specs, fuse=settings.fusion and settings.execution_mode == "streaming")
     source = _root_tasks(initial_tasks)
     with _scratch(prepared):
-        plans = [_plan(pool, prepared, stage_specs, settings) for pool in pools]
-        return _run(prepared, pools, plans, source, settings, sinks, pipeline_name, python_paths)
+        job = _Job(
+            stages=prepared,
+            pools=pools,
+            plans=[_plan(pool, prepared, stage_specs, settings) for pool in pools],
+            source=source,
+            settings=settings,
+            name=pipeline_name,
+            python_paths=tuple(python_paths),
+            runtime_env=runtime_env,
+        )
+        return _run(job, sinks)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run, compiled."""
+
+    stages: Sequence[Stage]
+    pools: tuple[PoolSpec, ...]
+    plans: Sequence[PoolPlan]
+    source: Sequence[Task[Any]]
+    settings: RunSettings
+    name: str
+    python_paths: tuple[str, ...]
+    runtime_env: dict[str, Any] | None
 
 
 def check_stages(stages: Sequence[Stage]) -> None:
@@ -134,9 +157,10 @@ def _scratch(stages: Sequence[Stage]) -> Iterator[None]:
     root = tempfile.mkdtemp(prefix="curator-run-")
     try:
         for index, stage in enumerate(stages):
-            stage.scratch_dir = os.path.join(root, str(index))
+            directory = Path(root) / str(index)
+            stage.scratch_dir = str(directory)
             if getattr(stage, "is_global_stage", False):
-                os.makedirs(stage.scratch_dir)
+                directory.mkdir()
         yield
     finally:
         shutil.rmtree(root, ignore_errors=True)
@@ -151,7 +175,7 @@ def _plan(
     mine = [stages[spec.index] for spec in pool.stages]
     try:
         pickled = cloudpickle.dumps(mine)
-    except Exception as error:  # whatever a stage's own __reduce__ raises
+    except Exception as error:
         raise InvalidPipeline(
             f'stage "{pool.name}" cannot be sent to a worker: {error}. Open files, locks and '
             "connections belong into setup(), which runs in the worker."
@@ -169,34 +193,31 @@ def _plan(
     )
 
 
-def _run(
-    stages: Sequence[Stage],
-    pools: tuple[PoolSpec, ...],
-    plans: Sequence[PoolPlan],
-    source: Sequence[Task[Any]],
-    settings: RunSettings,
-    sinks: Sequence[ProgressSink],
-    name: str,
-    python_paths: Sequence[str],
-) -> RunOutcome:
+def _run(job: _Job, sinks: Sequence[ProgressSink]) -> RunOutcome:
     from curator_executor.ray_backend import cluster
     from curator_executor.ray_backend.pool import PoolLaunch, RayWorkerPool
 
+    settings = job.settings
     with cluster.connected():
         launches = [
-            PoolLaunch(pool, plan, stages[pool.head.index].runtime_env)
-            for pool, plan in zip(pools, plans, strict=True)
+            PoolLaunch(pool, plan, _laid_over(job.runtime_env, _stage_env(job, pool)))
+            for pool, plan in zip(job.pools, job.plans, strict=True)
         ]
         workers = RayWorkerPool(
-            launches, source, settings.cpu_allocation_percentage, python_paths
+            launches, job.source, settings.cpu_allocation_percentage, job.python_paths
         )
         nodes = workers.nodes()
-        _require_fit(pools, nodes)
+        _require_fit(job.pools, nodes)
         state = new_state(
-            pools, nodes, _core_settings(settings), len(source), _source_bytes(source), workers.now()
+            job.pools,
+            nodes,
+            _core_settings(settings),
+            len(job.source),
+            _source_bytes(job.source),
+            workers.now(),
         )
         workers.block_bytes = block_limit_bytes(state)
-        reporter = Reporter(state, name, plans[0].names)
+        reporter = Reporter(state, job.name, job.plans[0].names)
         outlet = Outlet(sinks, reporter, settings.logging_interval)
         loop = Loop(
             state,
@@ -221,6 +242,18 @@ def _run(
             outlet.close(report)
     _raise_if_failed(state, report)
     return RunOutcome(tasks, report, [failure.error for failure in state.failures])
+
+
+def _stage_env(job: _Job, pool: PoolSpec) -> dict[str, Any] | None:
+    return job.stages[pool.head.index].runtime_env
+
+
+def _laid_over(base: dict[str, Any] | None, own: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A stage's runtime environment over that of all workers; `env_vars` are merged."""
+    if not base or not own:
+        return own or base
+    variables = {**base.get("env_vars", {}), **own.get("env_vars", {})}
+    return {**base, **own, **({"env_vars": variables} if variables else {})}
 
 
 def _require_fit(pools: tuple[PoolSpec, ...], nodes: tuple[Node, ...]) -> None:
@@ -258,7 +291,7 @@ def _raise_if_failed(state: State, report: RunReport) -> None:
     if state.error_batch is not None and state.error_batch.cause:
         try:
             cause = pickle.loads(state.error_batch.cause)
-        except Exception as unpickling:  # the class may exist in the worker alone
+        except Exception as unpickling:  # noqa: BLE001 - the class may exist in the worker alone
             log.debug("the stage's exception cannot be unpickled here: %r", unpickling)
     raise error from cause
 

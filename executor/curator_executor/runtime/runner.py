@@ -9,24 +9,25 @@ from __future__ import annotations
 import copy
 import logging
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-import cloudpickle
-
-from curator_executor.api.perf import merge_chains, pack_entry
+from curator_executor.api.perf import pack_entry
 from curator_executor.api.stage import ProcessingStage
 from curator_executor.api.tasks import FailedTask, NoneTask, Task
 from curator_executor.core.types import BatchError, StageFigures
+from curator_executor.runtime.batch_errors import Fresh, batch_error
+from curator_executor.runtime.lineage import KEY_BYTES, Parent, merged_parent
 
 log = logging.getLogger("curator_executor.worker")
-KEY_BYTES = 16
 RETRY_PAUSE_S = 0.1
 LONGEST_RETRY_PAUSE_S = 16.0
-TRACEBACK_CHARACTERS = 8000
-Fresh = Callable[[], list[Any]]
+
+
+class StageReportedFailure(ValueError):
+    """A stage returned a `FailedTask`."""
 
 
 class BatchFailed(Exception):
@@ -37,36 +38,17 @@ class BatchFailed(Exception):
         self.error = error
 
 
-class Parent:
-    """What outputs inherit, read before the stage may change its input."""
+@dataclass(slots=True)
+class _Batch:
+    """One batch on its way through a stage."""
 
-    __slots__ = ("id", "key", "metrics", "packed", "prior")
-
-    def __init__(self, task: Any) -> None:
-        state = task.__dict__
-        self.id: str = task.task_id
-        self.key: bytes = state.get("_lineage_key", b"")
-        self.packed: bytes = state.get("_perf_packed", b"")
-        self.metrics: dict[int, dict[str, float]] | None = state.get("_perf_metrics")
-        self.prior: tuple[Any, ...] | None = state.get("_perf_prior")
-
-
-def root_key(position: int, content: str | None) -> bytes:
-    """Lineage key of a task that the caller handed in."""
-    own = content if content is not None else str(position)
-    return blake2b(own.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES, person=b"root").digest()
-
-
-def merged_parent(parents: Sequence[Parent]) -> Parent:
-    """One parent for outputs that cannot be told apart by input: all of them, in order."""
-    merged = Parent.__new__(Parent)
-    merged.id = ""
-    merged.key = blake2b(b"".join(p.key for p in parents), digest_size=KEY_BYTES).digest()
-    merged.packed = merge_chains(p.packed for p in parents)
-    known = [p.metrics for p in parents if p.metrics]
-    merged.metrics = {k: v for metrics in known for k, v in metrics.items()} if known else None
-    merged.prior = parents[0].prior
-    return merged
+    parents: list[Parent]
+    items: int
+    idle_s: float
+    mb: float
+    fresh: Fresh
+    attempt: int = 1
+    emitted: int = 0
 
 
 class StageRunner:
@@ -109,7 +91,9 @@ class StageRunner:
 
     # Running a batch -----------------------------------------------------------------------
 
-    def run(self, tasks: list[Any], fresh: Fresh, mb_per_task: float) -> Sequence[Any] | Iterator[Any]:
+    def run(
+        self, tasks: list[Any], fresh: Fresh, mb_per_task: float
+    ) -> Sequence[Any] | Iterator[Any]:
         """Outputs of one batch: a list, or an iterator if the stage yields them.
 
         Args:
@@ -121,34 +105,36 @@ class StageRunner:
             BatchFailed: every attempt raised, or the stage returned something that is no task.
         """
         start = time.perf_counter()
-        idle = start - self.last_end
-        parents = [Parent(task) for task in tasks]
-        items = sum([task.num_items for task in tasks])
-        attempt = 1
-        while True:
+        batch = _Batch(
+            [Parent(task) for task in tasks],
+            sum([task.num_items for task in tasks]),
+            start - self.last_end,
+            mb_per_task * len(tasks),
+            fresh,
+        )
+        results: Any = None
+        while results is None:
             try:
                 results = self._call(tasks)
-                if not isinstance(results, list):
-                    return self._stream(results, parents[0], items, idle, mb_per_task, fresh, attempt)
-                break
-            except Exception as error:  # the stage's own code may raise anything
-                tasks = self._again(parents, error, attempt, 0, fresh)
-                attempt += 1
+            except Exception as error:  # noqa: BLE001 - the stage's own code may raise anything
+                tasks = self._again(batch, error)
+        if not isinstance(results, list):
+            return self._stream(results, batch)
         end = self.last_end = time.perf_counter()
         figures = self.figures
         figures.process_s += end - start
         figures.batches += 1
-        figures.tasks_in += len(parents)
-        figures.items += items
+        figures.tasks_in += len(tasks)
+        figures.items += batch.items
         self._batch += 1
         entry = pack_entry(
-            self.index, items, end - start, idle, mb_per_task * len(parents), self._batch
+            self.index, batch.items, end - start, batch.idle_s, batch.mb, self._batch
         )
         metrics = self._observe()
         try:
-            return self._name(parents, results, entry, metrics)
+            return self._name(batch.parents, results, entry, metrics)
         except (TypeError, ValueError) as error:
-            raise BatchFailed(self._error(parents, error, attempt, 0)) from error
+            raise BatchFailed(self._error(batch, error)) from error
 
     def _call(self, tasks: list[Any]) -> Any:
         """Results as a list with a slot per input (itself a list where it fanned out), or lazily.
@@ -160,7 +146,7 @@ class StageRunner:
             results = stage.process_batch(tasks)
             if isinstance(results, list):
                 return results
-            if isinstance(results, Task):
+            if results is None or isinstance(results, Task):
                 raise TypeError(self._wrong("process_batch()", results, "a list of tasks"))
             if len(tasks) == 1 and isinstance(results, Iterator):
                 return results
@@ -177,60 +163,46 @@ class StageRunner:
             slots.append(result)
         return slots
 
-    def _stream(
-        self,
-        results: Iterator[Any],
-        parent: Parent,
-        items: int,
-        idle: float,
-        mb: float,
-        fresh: Fresh,
-        attempt: int,
-    ) -> Iterator[Any]:
-        """Outputs of a batch that the stage yields; only time inside the stage counts."""
-        figures = self.figures
+    def _stream(self, results: Iterator[Any], batch: _Batch) -> Iterator[Any]:
+        """Outputs of a batch that the stage yields; only time inside the stage counts.
+
+        If it raises half-way, what was passed on stands: another attempt skips that many.
+        """
         self._batch += 1
-        batch = self._batch
+        number = self._batch
         spent = 0.0
-        ordinal = 0
-        position = 0  # in this attempt; what an earlier attempt passed on is skipped
+        position = 0  # in this attempt
         while True:
             start = time.perf_counter()
             try:
                 result = next(results)
-                ended = False
             except StopIteration:
-                ended = True
-            except Exception as error:
-                tasks = self._again([parent], error, attempt, ordinal, fresh)
-                attempt += 1
+                break
+            except Exception as error:  # noqa: BLE001 - the stage's own code may raise anything
+                results = iter(self._flat(self._call(self._again(batch, error))))
                 position = 0
-                results = iter(self._flat(self._call(tasks)))
                 continue
             finally:
                 self.last_end = time.perf_counter()
                 spent += self.last_end - start
-            if ended:
-                break
             position += 1
-            if position <= ordinal:
+            if position <= batch.emitted:
                 continue
             metrics = self._observe()
-            entry = pack_entry(self.index, items, spent, idle, mb, batch)
-            figures.process_s += spent
+            entry = pack_entry(self.index, batch.items, spent, batch.idle_s, batch.mb, number)
+            self.figures.process_s += spent
             spent = 0.0
             try:
-                named = self._children(parent, [result], entry, metrics, ordinal)
+                named = self._children(batch.parents[0], [result], entry, metrics, batch.emitted)
             except (TypeError, ValueError) as error:
-                raise BatchFailed(self._error([parent], error, attempt, ordinal)) from error
-            ordinal += 1
+                raise BatchFailed(self._error(batch, error)) from error
+            batch.emitted += 1
             yield from named
         self.figures.process_s += spent
         self.figures.batches += 1
         self.figures.tasks_in += 1
-        self.figures.items += items
-        if not ordinal:
-            self.figures.filtered += 1
+        self.figures.items += batch.items
+        self.figures.filtered += not batch.emitted
         self._observe()
 
     def _flat(self, results: Any) -> Any:
@@ -238,9 +210,7 @@ class StageRunner:
             return results[0]
         return results
 
-    def _again(
-        self, parents: list[Parent], error: Exception, attempt: int, emitted: int, fresh: Fresh
-    ) -> list[Any]:
+    def _again(self, batch: _Batch, error: Exception) -> list[Any]:
         """Input for one more attempt, after a pause.
 
         Raises:
@@ -248,14 +218,19 @@ class StageRunner:
         """
         self.stage._consume_custom_metrics()
         self.stage._consume_observations()
-        if attempt >= self.attempts:
-            raise BatchFailed(self._error(parents, error, attempt, emitted, fresh)) from error
+        if batch.attempt >= self.attempts:
+            raise BatchFailed(self._error(batch, error)) from error
         log.warning(
-            "retry stage=%s attempt=%d of=%d error=%r", self.stage.name, attempt, self.attempts, error
+            "retry stage=%s attempt=%d of=%d error=%r",
+            self.stage.name,
+            batch.attempt,
+            self.attempts,
+            error,
         )
-        self.figures.retried += len(parents)
-        time.sleep(min(RETRY_PAUSE_S * 2**attempt, LONGEST_RETRY_PAUSE_S))
-        return fresh()
+        self.figures.retried += len(batch.parents)
+        time.sleep(min(RETRY_PAUSE_S * 2**batch.attempt, LONGEST_RETRY_PAUSE_S))
+        batch.attempt += 1
+        return batch.fresh()
 
     # Naming outputs ------------------------------------------------------------------------
 
@@ -296,19 +271,22 @@ class StageRunner:
         outputs: list[Any] = []
         packed = parent.packed + entry
         seen: set[Any] = set()
-        for ordinal, task in enumerate(slots, first):
-            if task is None:
+        for ordinal, slot in enumerate(slots, first):
+            if slot is None:
                 continue
-            if not isinstance(task, Task):
-                raise TypeError(self._wrong("process()", task, "a Task, a list of Tasks or None"))
-            if isinstance(task, NoneTask):
+            if not isinstance(slot, Task):
+                raise TypeError(self._wrong("process()", slot, "a Task, a list of Tasks or None"))
+            if isinstance(slot, NoneTask):
                 continue
-            if isinstance(task, FailedTask):
-                raise ValueError(f"stage {self.stage.name} returned a FailedTask for {parent.id}")
+            if isinstance(slot, FailedTask):
+                raise StageReportedFailure(
+                    f"stage {self.stage.name} returned a FailedTask for task {parent.id}"
+                )
+            task = slot
             if len(slots) > 1:
-                if id(task) in seen:
-                    task = copy.copy(task)  # emitted twice: each gets its own id
-                seen.add(id(task))
+                if id(slot) in seen:
+                    task = copy.copy(slot)  # emitted twice: each gets its own id
+                seen.add(id(slot))
             suffix: str | int = ordinal
             if self.is_source:
                 content = task.get_deterministic_id()
@@ -398,60 +376,14 @@ class StageRunner:
         return metrics or None
 
     def _wrong(self, method: str, value: Any, wanted: str) -> str:
-        return (
-            f"stage {self.stage.name}: {method} returned {type(value).__name__}, wanted {wanted}"
-        )
+        return f"stage {self.stage.name}: {method} returned {type(value).__name__}, wanted {wanted}"
 
-    def _error(
-        self,
-        parents: list[Parent],
-        error: BaseException,
-        attempts: int,
-        emitted: int,
-        fresh: Fresh | None = None,
-    ) -> BatchError:
+    def _error(self, batch: _Batch, error: BaseException) -> BatchError:
         return batch_error(
-            self.index, [p.id for p in parents], error, attempts=attempts, emitted=emitted, fresh=fresh
+            self.index,
+            [parent.id for parent in batch.parents],
+            error,
+            attempts=batch.attempt,
+            emitted=batch.emitted,
+            fresh=batch.fresh,
         )
-
-
-# Input of a failed batch that is kept for running it again by hand.
-KEPT_INPUT_BYTES = 4 * 1024 * 1024
-
-
-def batch_error(
-    index: int,
-    ids: list[str],
-    error: BaseException,
-    *,
-    attempts: int = 1,
-    emitted: int = 0,
-    fresh: Fresh | None = None,
-) -> BatchError:
-    """What the driver is told of a batch that failed."""
-    try:
-        cause = cloudpickle.dumps(error)
-    except Exception:
-        cause = b""
-    inputs = b""
-    if fresh is not None:
-        try:
-            inputs = cloudpickle.dumps(fresh())
-        except Exception:
-            inputs = b""
-    text = "".join(traceback.format_exception(error))
-    if len(text) > TRACEBACK_CHARACTERS:
-        half = TRACEBACK_CHARACTERS // 2
-        text = f"{text[:half]}\n… cut …\n{text[-half:]}"
-    return BatchError(
-        stage=index,
-        tasks=len(ids),
-        task_ids=tuple(ids),
-        error=type(error).__name__,
-        message=str(error),
-        traceback=text,
-        attempts=attempts,
-        emitted=emitted,
-        cause=cause,
-        inputs=inputs if len(inputs) <= KEPT_INPUT_BYTES else b"",
-    )

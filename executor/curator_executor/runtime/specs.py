@@ -49,7 +49,8 @@ def prepare_stages(stages: Sequence[Stage]) -> list[Stage]:
     """
     if not stages:
         raise InvalidPipeline("there are no stages to run; pass at least one")
-    for position, stage in enumerate(stages):
+    given: Sequence[object] = stages
+    for position, stage in enumerate(given):
         if not isinstance(stage, ProcessingStage):
             raise InvalidPipeline(
                 f"stages[{position}] is {type(stage).__name__}, wanted a ProcessingStage"
