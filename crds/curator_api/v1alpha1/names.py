@@ -1,0 +1,51 @@
+"""Field types that several models share: names, labels, free-form values, limits.
+
+The words behind a pattern are kept here too, so that an error can say them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+# Limits on what a rule walks: the API server prices a rule by them.
+MOST_STAGES = 64
+MOST_WORKER_GROUPS = 32
+MOST_PARTS = 16
+MOST_LISTED = 64
+
+RESOURCE_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+STAGE_NAME_PATTERN = r"^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$"
+LABEL_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DOTTED_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*[.:][A-Za-z_][A-Za-z0-9_.]*$"
+URI_PATTERN = r"^(file:///|[a-z][a-z0-9+.-]*://[^/]).*$"
+IMAGE_PATTERN = r"^[^\s]+$"
+MOUNT_PATTERN = r"^/.*$"
+
+WORDS_BY_PATTERN = {
+    RESOURCE_NAME_PATTERN: (
+        "lower-case letters, digits and '-', beginning with a letter and not ending in '-'"
+    ),
+    STAGE_NAME_PATTERN: (
+        "letters, digits, '-', '_' and '.', beginning and ending with a letter or a digit"
+    ),
+    LABEL_NAME_PATTERN: (
+        "lower-case letters, digits and '-', beginning and ending with a letter or a digit"
+    ),
+    DOTTED_PATTERN: "a Python name with its module, such as my_team.stages.Embed",
+    URI_PATTERN: (
+        "a location with its scheme, such as s3://bucket/folder or file:///absolute/folder"
+    ),
+    IMAGE_PATTERN: "an image name without spaces, such as curator/executor:0.1.0",
+    MOUNT_PATTERN: "an absolute path",
+}
+
+ResourceName = Annotated[str, Field(pattern=RESOURCE_NAME_PATTERN, max_length=40)]
+StageName = Annotated[str, Field(pattern=STAGE_NAME_PATTERN, max_length=63)]
+LabelName = Annotated[str, Field(pattern=LABEL_NAME_PATTERN, max_length=63)]
+DottedName = Annotated[str, Field(pattern=DOTTED_PATTERN, max_length=512)]
+Uri = Annotated[str, Field(pattern=URI_PATTERN, max_length=1024)]
+
+FreeForm = dict[str, Any]
+"""A mapping that is passed on as it is."""

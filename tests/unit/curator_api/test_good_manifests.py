@@ -1,0 +1,172 @@
+"""What a manifest may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from curator_api.load import dump_manifest, load_manifest, parse_manifest
+from curator_api.v1alpha1 import ExecutionSpec
+from tests.unit.curator_api.manifests import CLUSTER, HEAD, STAGE, spec, stage
+
+WHOLE = """\
+apiVersion: curator.dev/v1alpha1
+kind: CuratorPipeline
+metadata: {name: clean-web, namespace: team-a, labels: {team: a}, annotations: {why: "a test"}}
+spec:
+  image: curator/executor:0.1.0
+  runtimeEnv: {pip: [ftfy]}
+  stages:
+  - name: read
+    class: curator_executor.stages.JsonlReader
+    args: {paths: ["/data/in/*.jsonl.gz"], files_per_task: 1, token: {fromEnv: HF_TOKEN}}
+  - name: embed
+    class: my_team.stages.Embed
+    resources: {cpus: 1, gpus: 0.25, memory: 4Gi}
+    workerGroups: [h100]
+    batchSize: 32
+    workers: {min: 1, max: 16}
+    retries: 2
+    timeoutSeconds: 600
+    runtimeEnv: {env_vars: {A: "1"}}
+  execution: {mode: streaming, ignoreFailures: false, maxWorkersPerStage: null,
+    cpuAllocationPercent: 95, autoscaleIntervalSeconds: 180, loggingIntervalSeconds: 60,
+    maxFailures: 100, drainSeconds: 60, fusion: true}
+  cluster:
+    rayVersion: "2.60.0"
+    head: {resources: {cpus: 1, memory: 2Gi}}
+    workerGroups:
+    - name: h100
+      minReplicas: 0
+      maxReplicas: 8
+      resources: {cpus: 8, memory: 32Gi}
+      accelerator: {resourceName: nvidia.com/gpu, count: 1, type: H100, memory: 80Gi}
+      nodeSelector: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}
+      tolerations: [{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}]
+      podTemplate: {}
+    env: [{name: A, value: "1"}, {name: B, valueFrom: {secretKeyRef: {name: s, key: k}}}]
+    envFrom: [{secretRef: {name: s}}]
+    volumes: [{name: ckpt, persistentVolumeClaim: {claimName: ckpt}}]
+    volumeMounts: [{name: ckpt, mountPath: /ckpt}]
+    imagePullSecrets: [{name: pull}]
+    serviceAccountName: curator
+    podTemplate: {}
+    keepAfterFinish: false
+  checkpoint: {uri: "file:///ckpt/clean-web"}
+  deadLetters: {uri: "file:///ckpt/clean-web-dead"}
+  artifacts: {uri: "s3://bucket/clean-web-run"}
+  suspend: false
+  backoffLimit: 2
+  activeDeadlineSeconds: 86400
+  ttlSecondsAfterFinished: 3600
+"""
+
+GOOD = {
+    "every field": WHOLE,
+    "the least": spec(STAGE),
+    "json": '{"apiVersion": "curator.dev/v1alpha1", "kind": "CuratorPipeline", "metadata": '
+    '{"name": "a"}, "spec": {"builder": {"callable": "a.b:c"}}}',
+    "a builder with a colon": spec('builder: {callable: "my_team.pipelines:build", args: {n: 3}}'),
+    "a builder with a dot": spec("builder: {callable: my_team.pipelines.build}"),
+    "a class with a colon": spec("stages: [{name: a, class: 'my_team.stages:Read'}]"),
+    "a whole number of GPUs": stage("resources: {gpus: 2}"),
+    "no CPU": stage("resources: {cpus: 0}"),
+    "GPU memory": stage("resources: {gpuMemory: 10Gi}"),
+    "memory in plain bytes": stage("resources: {memory: 8589934592}"),
+    "a fixed number of workers": stage("workers: {count: 3}"),
+    "minimum equal to maximum": stage("workers: {min: 3, max: 3}"),
+    "no retries": stage("retries: 0"),
+    "options of a part": stage("parts: {files: {workers: {max: 2}, retries: 1}}"),
+    "a stage that fits a group": stage("resources: {gpus: 1, memory: 16Gi}", CLUSTER),
+    "a stage in its group": stage("workerGroups: [cpu], resources: {cpus: 16}", CLUSTER),
+    "GPU memory that fits": stage("resources: {gpuMemory: 80Gi}", CLUSTER),
+    "groups without a cluster": stage("workerGroups: [anything]"),
+    "an existing cluster": stage(
+        "workerGroups: [theirs], resources: {cpus: 99}",
+        "cluster: {existing: {name: shared-ray, authSecretRef: {name: token}}}",
+    ),
+    "batch mode without fusion": spec(f"{STAGE}\nexecution: {{mode: batch, fusion: false}}"),
+    "a checkpoint without a cluster": spec(f'{STAGE}\ncheckpoint: {{uri: "file:///ckpt"}}'),
+    "a file under a volume of the pod template": spec(
+        f"{STAGE}\ncheckpoint: {{uri: 'file:///c'}}\n{CLUSTER}  podTemplate: {{spec: {{}}}}"
+    ),
+    "comments and document marks": f"# a pipeline\n---\n{spec(STAGE)}...\n",
+    "an anchor used twice": spec(
+        "stages:\n- {name: a, class: a.A, resources: &small {cpus: 0.5}}\n"
+        "- {name: b, class: a.B, resources: *small}"
+    ),
+    "a merged mapping with an override": spec(
+        "stages:\n- &first {name: a, class: a.A, retries: 1}\n- {<<: *first, name: b}"
+    ),
+    "a quoted no": stage('args: {languages: [en, "no"]}'),
+    "a forty character name": HEAD.replace("clean-web", "a" * 40) + f"  {STAGE}\n",
+}
+
+
+@pytest.mark.parametrize("text", GOOD.values(), ids=GOOD.keys())
+def test_good_manifest_is_taken_and_survives_a_round_trip(text: str) -> None:
+    manifest = parse_manifest(text)
+
+    assert parse_manifest(dump_manifest(manifest)) == manifest
+
+
+def test_args_are_passed_on_verbatim() -> None:
+    manifest = parse_manifest(
+        stage("args: {files_per_task: 1, minLength: 2, when: 2024-01-01, at: 12:30:00, zip: 08}")
+    )
+
+    assert manifest.spec.stages is not None
+    assert manifest.spec.stages[0].args == {
+        "files_per_task": 1,
+        "minLength": 2,
+        "when": "2024-01-01",
+        "at": "12:30:00",
+        "zip": "08",
+    }
+
+
+def test_numbers_are_read_as_kubernetes_reads_them() -> None:
+    manifest = parse_manifest(stage("args: {a: 1e3, b: 0x10, c: 010, d: -1.5, e: .5, f: 1.}"))
+
+    assert manifest.spec.stages is not None
+    assert manifest.spec.stages[0].args == {
+        "a": 1000.0,
+        "b": 16,
+        "c": 8,
+        "d": -1.5,
+        "e": 0.5,
+        "f": 1.0,
+    }
+
+
+def test_what_is_not_said_has_the_documented_default() -> None:
+    assert parse_manifest(spec(STAGE)).spec.execution == ExecutionSpec(
+        mode="streaming",
+        ignore_failures=False,
+        max_workers_per_stage=None,
+        cpu_allocation_percent=95,
+        autoscale_interval_seconds=180,
+        logging_interval_seconds=60,
+        max_failures=None,
+        drain_seconds=60,
+        fusion=True,
+    )
+
+
+def test_quantities_of_a_stage_are_available_in_bytes() -> None:
+    manifest = parse_manifest(stage("resources: {memory: 4Gi, gpuMemory: 1.5Gi}"))
+
+    assert manifest.spec.stages is not None
+    resources = manifest.spec.stages[0].resources
+    assert resources is not None
+    assert resources.memory == "4Gi"
+    assert resources.memory_bytes == 4 * 2**30
+    assert resources.gpu_memory_bytes == 3 * 2**29
+
+
+def test_file_is_read_by_path_and_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text("\ufeff" + spec(STAGE), encoding="utf-8")
+
+    assert load_manifest(file) == load_manifest(str(file)) == load_manifest(spec(STAGE))
