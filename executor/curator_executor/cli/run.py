@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from curator_api.progress import ProgressSnapshot, RunReport
+from curator_api.progress import ProgressSnapshot, RunReport, StageProgress
 from curator_executor.api.pipeline import Stage
-from curator_executor.cli.outcome import CANCELLED, DEAD_LETTERS, OK, CommandError
+from curator_executor.cli.outcome import CANCELLED, DEAD_LETTERS, OK, CommandError, code_of, explain
 from curator_executor.cli.prepare import Prepared, prepare
 from curator_executor.cli.samples import print_samples
 from curator_executor.cli.services import Services
@@ -56,7 +57,6 @@ def run(options: Namespace, services: Services) -> int:
     Raises:
         ManifestError: the manifest is wrong.
         CommandError: an option is wrong, or a file cannot be written.
-        CuratorError: the run failed.
     """
     prepared = prepare(options, services)
     console = Console()
@@ -65,9 +65,12 @@ def run(options: Namespace, services: Services) -> int:
     keeper = _ReportKeeper()
     files = _file_sinks(options, prepared)
     display = console_sink(console, prepared.settings.logging_interval)
+    guarded_display = GuardedSink(display, "the display")
+    # Ray takes seconds to start and the run's own snapshots begin after that.
+    guarded_display.publish(_starting(prepared))
     sinks: list[ProgressSink] = [
         keeper,
-        GuardedSink(display, "the display"),
+        guarded_display,
         *(GuardedSink(sink, name) for name, sink in files),
     ]
     failed: Sequence[object] = ()
@@ -87,18 +90,33 @@ def run(options: Namespace, services: Services) -> int:
         print("curator: cancelled", file=sys.stderr)
         return CANCELLED
     except CuratorError as error:
+        display.stop()
         failed = error.failed
-        raise
+        explain(error, options.verbose)
+        return code_of(error)
     finally:
         display.stop()
         for _, sink in files:
             if isinstance(sink, JsonLinesSink):
                 sink.stop()
-        _say_what_is_left(options, keeper)
+        _name_files(options, keeper)
         _keep_failed(options, keeper.run_id, prepared.stages, failed)
     if options.until is not None:
         print_samples(console, outcome.tasks, prepared.stages[-1].name)
     return _code(outcome)
+
+
+def _starting(prepared: Prepared) -> ProgressSnapshot:
+    """What is shown until the run has something to say."""
+    return ProgressSnapshot(
+        run_id="",
+        pipeline=prepared.pipeline.name,
+        state="Starting",
+        time=time.time(),
+        elapsed_s=0.0,
+        stages=[StageProgress(name=stage.name) for stage in prepared.stages],
+        message="connecting to Ray, or starting it here",
+    )
 
 
 def _code(outcome: RunOutcome) -> int:
@@ -147,7 +165,7 @@ def _file_sinks(options: Namespace, prepared: Prepared) -> list[tuple[str, Progr
     return sinks
 
 
-def _say_what_is_left(options: Namespace, keeper: _ReportKeeper) -> None:
+def _name_files(options: Namespace, keeper: _ReportKeeper) -> None:
     if keeper.report is None:
         return
     for kind in ("report", "progress"):

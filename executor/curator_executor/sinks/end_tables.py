@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from rich.console import Group, RenderableType
@@ -55,7 +56,8 @@ def end_tables(report: RunReport, width: int) -> RenderableType:
         line.append(f" — {one_line(bottleneck.reason)}")
         parts += [Text(""), line]
     if report.decisions:
-        actions = Counter(decision.action for decision in report.decisions)
+        # An action may end in a worker's number; here the kinds count.
+        actions = Counter(re.sub(r"\W*\d+$", "", d.action) for d in report.decisions)
         said = ", ".join(f"{one_line(a, 40)} ×{format_count(n)}" for a, n in actions.most_common())
         parts.append(Text.assemble(("Decisions: ", "dim"), said))
     if report.snapshot.failures:

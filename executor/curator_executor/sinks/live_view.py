@@ -182,7 +182,7 @@ def _stage_table(snapshot: ProgressSnapshot, width: int, rows: int) -> Table:
     for stage in shown:
         table.add_row(_name(snapshot, stage), *(Text(*column.value(stage)) for column in columns))
     if len(shown) < len(stages):
-        table.add_row(Text(f"… {len(stages) - len(shown)} more stages", style="dim"))
+        table.add_row(Text(f"… {len(stages) - len(shown)} more", style="dim"))
     return table
 
 

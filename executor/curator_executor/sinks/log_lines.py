@@ -41,12 +41,10 @@ class LogLinesSink:
             log.info("%s", progress_line(snapshot))
 
     def close(self, report: RunReport) -> None:
-        """Log the last line, with the error if one ended the run."""
-        line = progress_line(report.snapshot)
-        if report.error:
-            log.error("%s error=%r", line, one_line(report.error))
-        else:
-            log.info("%s", line)
+        """Log how it ended, unless the last line said so already."""
+        last, end = self._last, report.snapshot
+        if last is None or (last.state, last.inputs_done) != (end.state, end.inputs_done):
+            log.info("%s", progress_line(end))
 
 
 def progress_line(snapshot: ProgressSnapshot) -> str:

@@ -1,0 +1,46 @@
+"""The progress file can be read while it grows and back into the models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from curator_executor.sinks.jsonl import JsonLinesSink, read_progress
+from tests.unit.sinks.runs import report, snapshot
+
+
+def test_what_was_published_is_read_back(tmp_path: Path) -> None:
+    sink = JsonLinesSink(tmp_path / "progress.jsonl")
+    sink.publish(snapshot(0.1))
+    sink.publish(snapshot(0.2))
+    sink.close(report())
+    lines = list(read_progress(tmp_path / "progress.jsonl"))
+    assert lines == [snapshot(0.1), snapshot(0.2), report()]
+
+
+def test_line_is_there_as_soon_as_it_is_published(tmp_path: Path) -> None:
+    sink = JsonLinesSink(tmp_path / "progress.jsonl")
+    sink.publish(snapshot(0.1))
+    assert list(read_progress(tmp_path / "progress.jsonl")) == [snapshot(0.1)]
+    sink.stop()
+
+
+def test_older_file_is_replaced(tmp_path: Path) -> None:
+    for part in (0.1, 0.2):
+        sink = JsonLinesSink(tmp_path / "progress.jsonl")
+        sink.publish(snapshot(part))
+        sink.stop()
+    assert list(read_progress(tmp_path / "progress.jsonl")) == [snapshot(0.2)]
+
+
+def test_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        JsonLinesSink(tmp_path / "missing" / "progress.jsonl")
+
+
+def test_line_that_is_something_else_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    path.write_text(snapshot(0.1).model_dump_json(by_alias=True) + "\n{}\n")
+    with pytest.raises(ValueError, match=r"line 2 is not a progress line"):
+        list(read_progress(path))
