@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 
 from curator_executor.cli.arguments import parser
-from curator_executor.cli.debug import debug
+from curator_executor.cli.debug import debug_batch
 from curator_executor.cli.logs import start_logging
 from curator_executor.cli.outcome import CANCELLED, code_of, explain
-from curator_executor.cli.plan import plan
-from curator_executor.cli.run import run
+from curator_executor.cli.plan import show_plan
+from curator_executor.cli.run import run_pipeline
 from curator_executor.cli.services import Services
-from curator_executor.cli.validate import validate
+from curator_executor.cli.validate import validate_manifests
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(arguments: Sequence[str] | None, services: Services) -> int:
     """`main` with the services to work with; tests hand in others."""
-    commands = {"run": run, "validate": validate, "plan": plan, "debug": debug}
+    commands = {
+        "run": run_pipeline,
+        "validate": validate_manifests,
+        "plan": show_plan,
+        "debug": debug_batch,
+    }
     options = parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         # Where the encoding lacks a sign, a question mark is better than no output.

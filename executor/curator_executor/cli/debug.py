@@ -28,7 +28,7 @@ from curator_executor.runtime.failed_tasks import (
 from curator_executor.sinks.formatting import count_of, one_line
 
 
-def debug(options: Namespace, services: Services) -> int:
+def debug_batch(options: Namespace, services: Services) -> int:
     """Run the batch; 0 if it goes through now, 1 if it fails again.
 
     Raises:

@@ -25,7 +25,7 @@ _MIN_NAME_WIDTH = 14
 _BESIDE_NAME_AND_NEEDS = 27
 
 
-def plan(options: Namespace, services: Services) -> int:
+def show_plan(options: Namespace, services: Services) -> int:
     """Print the plan; 2 if a stage does not fit on this machine, since `run` would refuse it.
 
     Raises:

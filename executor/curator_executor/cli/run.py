@@ -51,7 +51,7 @@ class _ReportKeeper:
         self.report = report
 
 
-def run(options: Namespace, services: Services) -> int:
+def run_pipeline(options: Namespace, services: Services) -> int:
     """Run the pipeline; the exit code.
 
     Raises:

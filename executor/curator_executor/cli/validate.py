@@ -13,7 +13,7 @@ from curator_executor.cli.services import Services
 from curator_executor.sinks.formatting import count_of
 
 
-def validate(options: Namespace, services: Services) -> int:
+def validate_manifests(options: Namespace, services: Services) -> int:
     """Check each manifest; 0 if all are right.
 
     The fields are checked against the contract, then, unless `--fields-only`, the stages are
