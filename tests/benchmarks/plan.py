@@ -1,0 +1,127 @@
+"""Which contestants do which work, how much of it, and on how large an object store.
+
+Read by `run`. Sizes are inputs, except for `M` (tasks that the first stage yields) and `S` (arrays
+that it yields).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.benchmarks.child import Assignment
+
+MB = 1_000_000
+GB = 1_000 * MB
+# Room for Ray Data, which puts all of W2's inputs into the store at once.
+MAIN_STORE = 4 * GB
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One contestant on one workload.
+
+    Attributes:
+        workload: name of the workload.
+        contestant: who does it.
+        quick: sizes in the quick form; empty to leave it out.
+        full: sizes in the full form.
+        warm_up: size of the uncounted first run.
+        quick_store: capacity of the object store in the quick form, bytes.
+        full_store: the same in the full form.
+        quick_repeat: repetitions in the quick form.
+        full_repeat: repetitions in the full form.
+        timeout_s: after which the contestant is ended, in the full form; the quick form takes
+            at most half.
+    """
+
+    workload: str
+    contestant: str
+    quick: tuple[int, ...]
+    full: tuple[int, ...]
+    warm_up: int = 100
+    quick_store: int = MAIN_STORE
+    full_store: int = MAIN_STORE
+    quick_repeat: int = 1
+    full_repeat: int = 3
+    timeout_s: float = 600.0
+
+
+BIG = (1, 100_000, 500_000)
+PLAN = (
+    Entry("W1", "ours", (1, 100_000), BIG),
+    Entry("W1", "ours_fused", (1, 100_000), BIG),
+    Entry("W1", "raw", (1, 3_000), (1, 20_000)),
+    Entry("W1", "ray_data", (1, 5_000), (1, 20_000)),
+    Entry("W1", "plain", (100_000,), (500_000,)),
+    Entry("W1b", "ours", (1, 100_000), (1, 500_000)),
+    Entry("W1b", "ours_fused", (), (1, 500_000)),
+    Entry("W1b", "raw32", (1, 20_000), (1, 100_000)),
+    Entry("W1b", "ray_data", (), (1, 20_000)),
+    Entry("W1b", "plain", (), (500_000,)),
+    Entry("W2", "ours", (100,), (400,), warm_up=8),
+    Entry("W2", "ours_fused", (), (400,), warm_up=8),
+    Entry("W2", "raw", (100,), (400,), warm_up=8),
+    Entry("W2", "ray_data", (), (400,), warm_up=8),
+    Entry("W2", "plain", (), (400,), warm_up=8),
+    Entry("W4", "ours", (1, 10_000), (1, 50_000)),
+    Entry("W4", "ours_fused", (), (1, 50_000)),
+    Entry("W4", "raw", (), (1, 20_000)),
+    Entry("W4", "raw32", (1, 5_000), (1, 20_000)),
+    Entry("W4", "ray_data", (), (1, 20_000)),
+    Entry("W4", "plain", (), (50_000,)),
+    Entry("W5", "ours", (1,), (1,), warm_up=1, quick_repeat=5, full_repeat=15),
+    Entry("W5", "ours_fused", (), (1,), warm_up=1, full_repeat=15),
+    Entry("W5", "raw", (1,), (1,), warm_up=1, quick_repeat=5, full_repeat=15),
+    Entry("W5", "ray_data", (), (1,), warm_up=1, full_repeat=5),
+    Entry("M", "ours", (50_000,), (100_000,), warm_up=1_000),
+    Entry("M", "ours", (500_000,), (1_000_000,), warm_up=1_000),
+    Entry(
+        "S",
+        "ours",
+        (500,),
+        (2_500,),
+        warm_up=4,
+        quick_store=256 * MB,
+        full_store=GB,
+        full_repeat=1,
+    ),
+)
+# The long call's length, s.
+IDLE_S = {"quick": 20.0, "full": 60.0}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An assignment with the store and the time that it gets."""
+
+    assignment: Assignment
+    store_bytes: int
+    timeout_s: float
+
+
+def planned(mode: str, only: frozenset[str] = frozenset()) -> list[Planned]:
+    """What a run in this mode does, in order.
+
+    Args:
+        mode: `quick` or `full`.
+        only: names of workloads; all if empty.
+    """
+    quick = mode == "quick"
+    found = []
+    for entry in PLAN:
+        sizes = entry.quick if quick else entry.full
+        if not sizes or (only and entry.workload not in only):
+            continue
+        repeat = entry.quick_repeat if quick else entry.full_repeat
+        assignment = Assignment(entry.workload, entry.contestant, sizes, entry.warm_up, repeat)
+        store = entry.quick_store if quick else entry.full_store
+        found.append(Planned(assignment, store, entry.timeout_s / (2 if quick else 1)))
+    if not only or "I" in only:
+        idle = Assignment("I", "ours", (1,), 0, idle_s=IDLE_S[mode])
+        found.append(Planned(idle, MAIN_STORE, IDLE_S[mode] + 120))
+    return sorted(found, key=_turn)
+
+
+def _turn(plan: Planned) -> tuple[int, bool]:
+    # Ray Data goes last on a node: it leaves detached actors there, which would disturb the rest.
+    return -plan.store_bytes, plan.assignment.contestant == "ray_data"
