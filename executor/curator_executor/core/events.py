@@ -33,10 +33,21 @@ class WorkerSetupFailed:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
-    """A worker's process is gone. Calls that it had are lost."""
+    """A worker's process is gone. Calls that it had are lost.
+
+    Attributes:
+        worker: who.
+        reason: why, as far as it is known.
+        task_ids: of the batch that it ran by itself, if it did.
+        inputs: that batch's tasks, pickled; b"" where they are too large.
+        stage: index of the stage that had that batch, if known.
+    """
 
     worker: WorkerId
     reason: str
+    task_ids: tuple[str, ...] = ()
+    inputs: bytes = b""
+    stage: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

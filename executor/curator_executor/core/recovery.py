@@ -16,6 +16,7 @@ from curator_executor.core.errors import (
     TooManyFailures,
     WorkersKeepDying,
 )
+from curator_executor.core.events import WorkerDied
 from curator_executor.core.lifecycle import WorkerState
 from curator_executor.core.state import Failure, Pool, State, Worker
 from curator_executor.core.types import BatchError, Suspect, Unit
@@ -60,8 +61,9 @@ def fail(state: State, error: CuratorError, batch: BatchError | None = None) -> 
         state.ending = "failed"
 
 
-def worker_gone(state: State, worker: Worker, reason: str, now: float) -> list[Action]:
+def worker_gone(state: State, worker: Worker, death: WorkerDied, now: float) -> list[Action]:
     """Take a dead worker out and put its work elsewhere."""
+    reason = death.reason
     was = worker.state
     worker.go(WorkerState.GONE)
     pool = state.pools[worker.pool]
@@ -82,7 +84,7 @@ def worker_gone(state: State, worker: Worker, reason: str, now: float) -> list[A
         owner = state.pools[index]
         untouched = list(units)
         if index == running:
-            actions += _suspect(state, owner, untouched.pop(0), reason, worker, now)
+            actions += _suspect(state, owner, untouched.pop(0), worker, death, now)
         for unit in reversed(untouched):
             _requeue(owner, unit)
     if was in (WorkerState.STARTING, WorkerState.CREATED, WorkerState.SETTING_UP):
@@ -107,8 +109,9 @@ def _requeue(pool: Pool, unit: Unit) -> None:
 
 
 def _suspect(
-    state: State, pool: Pool, unit: Unit, reason: str, worker: Worker, now: float
+    state: State, pool: Pool, unit: Unit, worker: Worker, death: WorkerDied, now: float
 ) -> list[Action]:
+    """The input that a dead worker was on: batch by batch from now on, or given up."""
     size = pool.spec.head.batch_size
     if unit.suspect is None:
         for suspect in reversed(batching.into_suspects(unit, size)):
@@ -120,19 +123,21 @@ def _suspect(
         pool.suspects.append(replace(unit.suspect, deaths=deaths, skip=unit.emitted))
         state.totals[pool.spec.head.index].figures.retried += unit.tasks
         return []
-    names = pool.spec.name
     error = BatchError(
-        stage=pool.spec.head.index,
+        stage=pool.spec.head.index if death.stage is None else death.stage,
         tasks=unit.tasks,
-        task_ids=(),
+        task_ids=death.task_ids,
         error="WorkerDied",
         message=(
-            f"the batch ended {deaths} workers of {names} by itself, the last with: {reason}. "
-            "Run its tasks by hand to see why; memory and native code are the usual causes."
+            f"the batch ended {deaths} workers of {pool.spec.name} by itself, the last with: "
+            f"{death.reason}. Run its tasks by hand to see why; memory and native code are the "
+            "usual causes."
         ),
         traceback="",
         attempts=deaths,
         emitted=unit.emitted,
+        # They are input of the first stage; kept where that is the stage to look at.
+        inputs=death.inputs if death.stage in (None, pool.spec.head.index) else b"",
     )
     give_up(state, error, worker.node, now)
     return list(batching.consume(state, pool, unit.segments))

@@ -38,7 +38,7 @@ def scale(state: State, now: float) -> list[Action]:
         pool.wanted = sizing.wanted.get(pool.spec.index, 0)
     actions: list[Action] = []
     _drain_surplus(state)
-    actions += _reassign(state, now)
+    actions += _reassign(state, sizing.reason, now)
     actions += _stop_useless(state)
     actions += _start_missing(state, sizing.reason, now)
     return actions
@@ -155,7 +155,7 @@ def may_share(state: State, one: PoolIndex, other: PoolIndex) -> bool:
     )
 
 
-def _reassign(state: State, now: float) -> list[Action]:
+def _reassign(state: State, reason: dict[PoolIndex, str], now: float) -> list[Action]:
     actions: list[Action] = []
     for pool in sorted(state.pools, key=lambda p: -p.spec.index):
         index = pool.spec.index
@@ -165,8 +165,14 @@ def _reassign(state: State, now: float) -> list[Action]:
                 break
             # A worker that holds unfinished input of this pool is the only one that can finish it.
             worker = max(free, key=lambda w: (bool(w.units.get(index)), index in w.hosted, -w.id))
+            why = reason.get(index, "")
+            state.decide(now, index, f"give worker {worker.id} of {_name(state, worker)}", why)
             actions += assign(state, worker, pool, now)
     return actions
+
+
+def _name(state: State, worker: Worker) -> str:
+    return state.pools[worker.pool].spec.name
 
 
 def _free_for(state: State, pool: Pool) -> list[Worker]:

@@ -187,6 +187,11 @@ class State:
     error: CuratorError | None = None
     error_batch: BatchError | None = None
     message: str = ""
+    decisions: list[tuple[float, PoolIndex, str, str]] = field(default_factory=list)
+
+    def decide(self, now: float, pool: PoolIndex, what: str, why: str) -> None:
+        """Note a decision, with its reason, for people; the loop takes them out."""
+        self.decisions.append((now, pool, what, why))
 
     def upstream_done(self, pool: PoolIndex) -> bool:
         """Whether no more input will come."""

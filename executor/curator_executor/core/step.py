@@ -93,13 +93,14 @@ def _take_in(state: State, event: Event, now: float) -> list[Action]:
             return _created(state, state.workers.get(worker_id), node)
         case WorkerReady(worker_id, setup_s):
             return _ready(state, state.workers.get(worker_id), setup_s)
-        case WorkerDied(worker_id, reason):
+        case WorkerDied(worker_id):
             gone = state.workers.get(worker_id)
-            actions = recovery.worker_gone(state, gone, reason, now) if gone else []
+            actions = recovery.worker_gone(state, gone, event, now) if gone else []
             return actions + _wake_waiting(state)
         case WorkerStopped(worker_id, _):
             stopped = state.workers.get(worker_id)
-            return recovery.worker_gone(state, stopped, "stopped", now) if stopped else []
+            end = WorkerDied(worker_id, "stopped")
+            return recovery.worker_gone(state, stopped, end, now) if stopped else []
         case WorkerSetupFailed(worker_id, error):
             return _setup_failed(state, state.workers.get(worker_id), error)
         case CallBroken(worker_id, call, error):

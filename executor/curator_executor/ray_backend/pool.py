@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import queue
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import cloudpickle
 import ray
 
 from curator_executor.core.actions import SetupWorker, StartWorker
@@ -37,9 +39,10 @@ from curator_executor.core.types import (
     Segment,
     WorkerId,
 )
-from curator_executor.ray_backend import cluster, faults
+from curator_executor.ray_backend import blame, cluster, faults
 from curator_executor.ray_backend.worker import StageWorker
 from curator_executor.runtime import codec
+from curator_executor.runtime.batch_errors import KEPT_INPUT_BYTES
 from curator_executor.runtime.host import PoolPlan
 
 log = logging.getLogger("curator_executor.ray")
@@ -55,6 +58,7 @@ class _Actor:
     calls: dict[int, tuple[Call, Any]] = field(default_factory=dict)
     send: Any = None
     alive: bool = True
+    busy_since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class RayWorkerPool:
     ) -> None:
         self._launches = launches
         self._source = source
+        self._run = uuid.uuid4().hex
         self._cpu_share = cpu_share
         self._paths = tuple(python_paths)
         self.block_bytes = launches[0].plan.block_bytes
@@ -122,7 +127,9 @@ class RayWorkerPool:
             options["memory"] = need.memory
         if launch.runtime_env:
             options["runtime_env"] = launch.runtime_env
-        handle: Any = self._actor_class.options(**options).remote(action.worker, self._paths)
+        handle: Any = self._actor_class.options(**options).remote(
+            action.worker, self._paths, self._blame_key(action.worker)
+        )
         actor = _Actor(handle, action.pool, send=handle.call.options(num_returns=2))
         self._actors[action.worker] = actor
         worker = action.worker
@@ -197,12 +204,15 @@ class RayWorkerPool:
                 size_each = self._block_bytes[segment.block]
                 spans.append((segment.start, segment.stop, size_each))
         report_ref, payload_ref = actor.send.remote(
-            call.pool, tuple(spans), call.finish, call.skip, *payloads
+            call.pool, tuple(spans), call.finish, call.skip, call.solo, *payloads
         )
+        if not actor.calls:
+            actor.busy_since = time.monotonic()
         actor.calls[call.id] = (call, payload_ref)
 
         def done(report: Any) -> Event | None:
             actor.calls.pop(call.id, None)
+            actor.busy_since = time.monotonic()
             if report.out_tasks:
                 self._blocks[call.block] = payload_ref
                 self._block_bytes[call.block] = report.out_bytes / report.out_tasks
@@ -235,7 +245,7 @@ class RayWorkerPool:
                 return made(value)
             if faults.is_death(value):
                 self._end(worker)
-                return WorkerDied(worker, faults.death_reason(value))
+                return self._died(worker, actor, faults.death_reason(value))
             return self._broken(worker, actor, value, call, setup)
 
         events = self._events
@@ -246,6 +256,38 @@ class RayWorkerPool:
             events.put(lambda: resolve(value))
 
         ref._on_completed(completed)
+
+    def _blame_key(self, worker: WorkerId) -> str:
+        return f"{self._run}/{worker}"
+
+    def _died(self, worker: WorkerId, actor: _Actor, reason: str) -> Event:
+        """A death; if a batch was running by itself, with its tasks and its stage."""
+        limit = self._launches[actor.pool].plan.timeout_s
+        if limit is not None and actor.calls and time.monotonic() - actor.busy_since >= limit:
+            reason = f"a batch took longer than the {limit:g} s it may (its stack is in the log)"
+        solo = next((call for call, _ in actor.calls.values() if call.solo), None)
+        if solo is None:
+            return WorkerDied(worker, reason)
+        tasks = self._read(solo.segments)
+        pickled = cloudpickle.dumps(tasks)
+        return WorkerDied(
+            worker,
+            reason,
+            task_ids=tuple(task.task_id for task in tasks),
+            inputs=pickled if len(pickled) <= KEPT_INPUT_BYTES else b"",
+            stage=blame.read(self._blame_key(worker)),
+        )
+
+    def _read(self, segments: Sequence[Segment]) -> list[Any]:
+        """The tasks of some segments, in this process."""
+        tasks: list[Any] = []
+        for segment in segments:
+            if segment.block == SOURCE_BLOCK:
+                tasks += self._source[segment.start : segment.stop]
+            else:
+                payload = ray.get(self._blocks[segment.block])
+                tasks += codec.decode_span(payload, segment.start, segment.stop, self._names)
+        return tasks
 
     def _broken(
         self, worker: WorkerId, actor: _Actor, value: BaseException, call: Call | None, setup: bool

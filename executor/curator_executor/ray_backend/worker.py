@@ -10,14 +10,16 @@ import sys
 from typing import Any
 
 from curator_executor.core.types import CallReport
+from curator_executor.ray_backend import blame
 from curator_executor.runtime.host import Piece, PoolHost, PoolPlan, SetupError
 
 
 class StageWorker:
     """Runs in a worker process."""
 
-    def __init__(self, number: int, python_paths: tuple[str, ...]) -> None:
+    def __init__(self, number: int, python_paths: tuple[str, ...], blame_key: str) -> None:
         self.number = number
+        self.blame_key = blame_key
         self.hosts: dict[int, PoolHost] = {}
         for path in reversed(python_paths):
             if path not in sys.path:
@@ -48,6 +50,7 @@ class StageWorker:
         spans: tuple[tuple[int, int, float], ...],
         finish: bool,
         skip: int,
+        solo: bool,
         *payloads: Any,
     ) -> tuple[CallReport, Any]:
         """Do one call; see `PoolHost.call`. `spans` has (start, stop, bytes a task) by payload."""
@@ -56,11 +59,16 @@ class StageWorker:
             Piece(payload, start, stop, size)
             for payload, (start, stop, size) in zip(payloads, spans, strict=True)
         ]
+        host.record(self._note_stage if solo else None)
         try:
             return host.call(pieces, finish=finish, skip=skip)
         except BaseException:
             host.drop()
             raise
+
+    def _note_stage(self, stage: int) -> None:
+        """Leave word of the running stage where it outlives this process."""
+        blame.note(self.blame_key, stage)
 
     def teardown(self) -> str:
         """Tear down all stages; what went wrong, or ""."""

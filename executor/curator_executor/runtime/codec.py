@@ -127,6 +127,18 @@ def decode(payload: Payload, names: tuple[str, ...]) -> Iterator[Any]:
         yield from decode_chunk(chunk, names)
 
 
+def decode_span(payload: Payload, start: int, stop: int, names: tuple[str, ...]) -> list[Any]:
+    """The tasks `[start, stop)` of a payload; only the chunks that hold them are decoded."""
+    tasks: list[Any] = []
+    first = 0
+    for chunk in payload:
+        begin, end = max(start - first, 0), min(stop - first, chunk[0])
+        if begin < end:
+            tasks += decode_chunk(chunk, names)[begin:end]
+        first += chunk[0]
+    return tasks
+
+
 def detach(payload: Payload) -> Payload:
     """A copy whose bytes are this process's own, and can be written to."""
     return [

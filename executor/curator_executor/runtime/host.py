@@ -7,9 +7,12 @@ long, the host keeps its place and the report says `more`: the driver asks again
 
 from __future__ import annotations
 
+import faulthandler
+import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +40,7 @@ class PoolPlan:
         setup_attempts: times `setup` is tried, per stage.
         ignore_failures: per stage.
         batch_size: tasks a batch of the first stage.
+        timeout_s: seconds that one batch may take, or None.
         names: names of all stages of the pipeline.
         target_call_s: seconds of work that a call aims at.
         block_bytes: bytes after which a call returns.
@@ -48,6 +52,7 @@ class PoolPlan:
     setup_attempts: tuple[int, ...]
     ignore_failures: tuple[bool, ...]
     batch_size: int
+    timeout_s: float | None
     names: tuple[str, ...]
     target_call_s: float
     block_bytes: int
@@ -168,7 +173,8 @@ class PoolHost:
         writer = PayloadWriter()
         held = self.held[0] if self.held else None
         if held is not None:
-            report.finished = self._advance(held, writer, report, start) and finish
+            with self._watched():
+                report.finished = self._advance(held, writer, report, start) and finish
         payload, size_bytes = writer.close()
         report.out_tasks = writer.tasks
         report.out_bytes = size_bytes
@@ -192,6 +198,7 @@ class PoolHost:
                     if held.emitted > held.skip:
                         writer.add(task)
                 if consumed:
+                    self._rearm()
                     report.consumed += consumed
                     held.tasks -= consumed
                     held.emitted = held.skip = 0
@@ -213,6 +220,26 @@ class PoolHost:
         report.emitted_of_current = held.emitted
         report.in_bytes = int(report.consumed * held.bytes_per_task)
         return False
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """End this process, with its stacks on stderr, when a batch takes longer than it may."""
+        self._rearm()
+        try:
+            yield
+        finally:
+            if self.plan.timeout_s is not None:
+                faulthandler.cancel_dump_traceback_later()
+
+    def _rearm(self) -> None:
+        if self.plan.timeout_s is not None:
+            # A stage stuck in native code cannot be interrupted, only ended.
+            faulthandler.dump_traceback_later(self.plan.timeout_s, exit=True, file=sys.__stderr__)
+
+    def record(self, on_run: Callable[[int], None] | None) -> None:
+        """Have every stage say that it is about to run, so that a death names the stage."""
+        for runner in self.runners:
+            runner.on_run = on_run
 
     def drop(self) -> None:
         """Forget the oldest input, after an error of our own."""

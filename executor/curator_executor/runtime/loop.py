@@ -82,6 +82,8 @@ class Loop:
         now = self.pool.now()
         for action in step(self.state, events, now):
             self._perform(action, now)
+        if self.state.decisions:
+            self._take_decisions()
         if self._check is not None:
             self._check(self.state)
         if self.state.ending:
@@ -118,22 +120,24 @@ class Loop:
             case act.KeepOutput(block, order):
                 pool.keep(block, order)
             case act.StartWorker(worker, index, reason):
-                self._decide(now, index, f"start worker {worker}", reason)
+                self.state.decide(now, index, f"start worker {worker}", reason)
                 pool.start(action)
-            case act.SetupWorker(worker, index):
+            case act.SetupWorker():
                 pool.setup(action)
             case act.StopWorker(worker, reason):
                 index = self.state.workers[worker].pool if worker in self.state.workers else 0
-                self._decide(now, index, f"stop worker {worker}", reason)
+                self.state.decide(now, index, f"stop worker {worker}", reason)
                 pool.stop(worker)
             case act.KillWorker(worker, reason):
                 index = self.state.workers[worker].pool if worker in self.state.workers else 0
-                self._decide(now, index, f"kill worker {worker}", reason)
+                self.state.decide(now, index, f"kill worker {worker}", reason)
                 pool.kill(worker, reason)
 
-    def _decide(self, now: float, index: int, action: str, reason: str) -> None:
-        stage = self.state.pools[index].spec.name
-        log.debug("%s stage=%s reason=%s", action, stage, reason)
-        if len(self.decisions) < MOST_DECISIONS:
-            at = round(now - self.state.started_at, 3)
-            self.decisions.append(Decision(at_s=at, stage=stage, action=action, reason=reason))
+    def _take_decisions(self) -> None:
+        for at, index, what, why in self.state.decisions:
+            stage = self.state.pools[index].spec.name
+            log.debug("%s stage=%s reason=%s", what, stage, why)
+            if len(self.decisions) < MOST_DECISIONS:
+                since = round(at - self.state.started_at, 3)
+                self.decisions.append(Decision(at_s=since, stage=stage, action=what, reason=why))
+        self.state.decisions.clear()

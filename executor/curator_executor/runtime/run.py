@@ -84,6 +84,7 @@ def run_stages(
         CuratorError: the run failed; `report` has its figures, `__cause__` the stage's exception.
         KeyboardInterrupt: cancelled; no worker is left.
     """
+    _show_log()
     prepared = specs.prepare_stages(stages)
     stage_specs = specs.stage_specs(prepared, settings)
     check_stages(prepared)
@@ -101,6 +102,18 @@ def run_stages(
             runtime_env=runtime_env,
         )
         return _run(job, sinks)
+
+
+def _show_log() -> None:
+    """Progress lines on stderr, as NeMo Curator's users expect, unless logging is set up."""
+    package = logging.getLogger("curator_executor")
+    if package.handlers or logging.getLogger().handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    package.addHandler(handler)
+    if package.level == logging.NOTSET:
+        package.setLevel(logging.INFO)
 
 
 @dataclass(frozen=True)
@@ -187,6 +200,7 @@ def _plan(
         setup_attempts=tuple(spec.setup_attempts for spec in pool.stages),
         ignore_failures=tuple(spec.ignore_failures for spec in pool.stages),
         batch_size=pool.head.batch_size,
+        timeout_s=pool.head.timeout_s,
         names=tuple(spec.name for spec in stage_specs),
         target_call_s=settings.target_call_s,
         block_bytes=settings.max_block_bytes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -71,6 +71,7 @@ class StageRunner:
         self.names = names
         self.is_source = bool(getattr(stage, "is_source_stage", False))
         self.figures = StageFigures(index)
+        self.on_run: Callable[[int], None] | None = None
         self.last_end = time.perf_counter()
         self._batch = (worker << 40) + (index << 32)
         self._tag = blake2b(f"{index}:{stage.name}".encode(), digest_size=16).digest()
@@ -104,6 +105,8 @@ class StageRunner:
         Raises:
             BatchFailed: every attempt raised, or the stage returned something that is no task.
         """
+        if self.on_run is not None:
+            self.on_run(self.index)
         start = time.perf_counter()
         batch = _Batch(
             [Parent(task) for task in tasks],

@@ -86,7 +86,8 @@ def stage_specs(stages: Sequence[Stage], settings: RunSettings) -> tuple[StageSp
 
 def _spec(index: int, name: str, stage: Stage, settings: RunSettings) -> StageSpec:
     options = _options(name, stage)
-    batch_size = 1 if stage.batch_size is None else stage.batch_size
+    declared: int | None = stage.batch_size  # None: NeMo Curator lets the executor decide
+    batch_size = 1 if declared is None else declared
     _whole(name, "batch_size", batch_size, least=1)
     workers = stage.num_workers()
     if workers is not None:
