@@ -85,6 +85,8 @@ def run_pipeline(options: Namespace, services: Services) -> int:
                 python_paths=prepared.pipeline.python_paths,
             )
         failed = outcome.failed
+        display.stop()
+        return _end(options, console, prepared, outcome)
     except KeyboardInterrupt:
         display.stop()
         print("curator: cancelled", file=sys.stderr)
@@ -101,9 +103,6 @@ def run_pipeline(options: Namespace, services: Services) -> int:
                 sink.stop()
         _name_files(options, keeper)
         _keep_failed(options, keeper.run_id, prepared.stages, failed)
-    if options.until is not None:
-        print_samples(console, outcome.tasks, prepared.stages[-1].name)
-    return _code(outcome)
 
 
 def _starting(prepared: Prepared) -> ProgressSnapshot:
@@ -119,7 +118,10 @@ def _starting(prepared: Prepared) -> ProgressSnapshot:
     )
 
 
-def _code(outcome: RunOutcome) -> int:
+def _end(options: Namespace, console: Console, prepared: Prepared, outcome: RunOutcome) -> int:
+    """Show outputs if they were asked for; say what was lost; the exit code."""
+    if options.until is not None:
+        print_samples(console, outcome.tasks, prepared.stages[-1].name)
     lost = sum(stage.progress.failed for stage in outcome.report.stages)
     if not lost and not outcome.report.dead_letters:
         return OK
@@ -199,9 +201,14 @@ def _keep_failed(
     except OSError as error:
         print(f"curator: failed batches were not kept in {directory}: {error}", file=sys.stderr)
         return
-    for path in paths[:SHOWN_FAILED_BATCHES]:
+    # One of each kind: a thousand bad lines of one sort are one mistake.
+    kinds = {
+        (error.stage, error.error): path
+        for error, path in reversed([*zip(held, paths, strict=False)])
+    }
+    for path in sorted(kinds.values(), key=paths.index)[:SHOWN_FAILED_BATCHES]:
         command = shlex.join(["curator", "debug", options.manifest, str(path), "--pdb"])
         print(f"run it again under a debugger: {command}", file=sys.stderr)
-    if len(held) > SHOWN_FAILED_BATCHES:
+    if len(held) > 1:
         kept = count_of(len(paths), "failed batch", "failed batches")
         print(f"{kept} of {len(held)} kept in {directory}", file=sys.stderr)

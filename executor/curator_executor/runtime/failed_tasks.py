@@ -100,6 +100,11 @@ def save_failed(
         protocol=5,
     )
     directory.mkdir(parents=True, exist_ok=True)
+    return _write_numbered(directory, content)
+
+
+def _write_numbered(directory: Path, content: bytes) -> Path:
+    """Write a file whole, under the next number that is free."""
     with tempfile.NamedTemporaryFile(dir=directory, suffix=".part", delete=False) as file:
         temporary = Path(file.name)
         try:

@@ -19,6 +19,7 @@ from curator_executor.sinks.formatting import (
     one_line,
 )
 from curator_executor.sinks.live_view import STATE_STYLES, failure_line
+from curator_executor.sinks.verdict import main_bottleneck
 
 _NARROW_NAME = 12
 _WIDE_NAME = 40
@@ -49,7 +50,7 @@ def end_tables(report: RunReport, width: int) -> RenderableType:
     dropped = _dropped(report, width)
     if dropped is not None:
         parts += [Text(""), dropped]
-    bottleneck = report.snapshot.bottleneck
+    bottleneck = main_bottleneck(report)
     if bottleneck is not None:
         line = Text().append("Bottleneck: ", style="dim")
         line.append(one_line(bottleneck.stage), style="bold")
@@ -87,6 +88,11 @@ def idle_percent(stage: StageReport) -> float | None:
     return 100 * stage.idle_s / spent if spent > 0 else None
 
 
+def shares_workers(stage: StageReport) -> bool:
+    """Whether the stage ran in workers that count as another stage's."""
+    return bool(stage.progress.fused_with) and stage.workers_started == 0
+
+
 def _cells(stage: StageReport, elapsed_s: float) -> dict[str, Text]:
     progress = stage.progress
     idle = idle_percent(stage)
@@ -99,7 +105,7 @@ def _cells(stage: StageReport, elapsed_s: float) -> dict[str, Text]:
         "Retried": Text(format_count(progress.retried), "yellow" if progress.retried else "dim"),
         "Failed": Text(format_count(progress.failed), "bold red" if progress.failed else "dim"),
         "Overhead": Text(format_duration(stage.overhead_s)),
-        "Workers": Text(format_count(stage.workers_started)),
+        "Workers": Text("shared" if shares_workers(stage) else format_count(stage.workers_started)),
         "Died": Text(format_count(stage.workers_died), "red" if stage.workers_died else "dim"),
     }
 

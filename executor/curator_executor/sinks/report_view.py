@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from curator_api.progress import ProgressSnapshot, RunReport, StageProgress, StageReport
+from curator_api.progress import Bottleneck, ProgressSnapshot, RunReport, StageProgress, StageReport
 from curator_executor.sinks.charts import Chart, Span, chart, round_up, spans
+from curator_executor.sinks.end_tables import shares_workers
 from curator_executor.sinks.formatting import (
     count_of,
     format_bytes,
@@ -19,6 +20,7 @@ from curator_executor.sinks.formatting import (
     format_percent,
     format_rate,
 )
+from curator_executor.sinks.verdict import main_bottleneck
 
 # Colours in the style sheet; stages beyond them take turns.
 STAGE_COLOURS = 8
@@ -93,6 +95,7 @@ class ReportView:
     """Everything the template needs."""
 
     report: RunReport
+    bottleneck: Bottleneck | None
     began: str
     ended: str
     cards: list[Card]
@@ -129,6 +132,7 @@ def report_view(
     has_curve = len(history) > 1
     return ReportView(
         report=report,
+        bottleneck=main_bottleneck(report),
         began=_moment(began),
         ended=_moment(report.snapshot.time),
         cards=_cards(report),
@@ -165,7 +169,7 @@ def _cards(report: RunReport) -> list[Card]:
             format_count(snapshot.inputs_done),
             f"of {format_count(known)}" if known is not None else "total not known",
         ),
-        Card("Throughput", f"{format_rate(mean)}/s", "inputs, mean over the run"),
+        Card("Throughput", f"{format_rate(mean)}/s", "inputs, on average"),
         Card("Outputs", format_count(report.outputs), "tasks of the last stage"),
     ]
     speaking = [stage for stage in report.stages if stage.kept or stage.dropped]
@@ -224,7 +228,7 @@ def _stage_rows(
     spent = [s.process_s + s.overhead_s + s.idle_s for s in report.stages]
     largest = max(spent, default=0.0) or 1.0
     curves = _curves(report, history)
-    bottleneck = report.snapshot.bottleneck
+    bottleneck = main_bottleneck(report)
     rows = []
     for stage in report.stages:
         name = stage.progress.name
@@ -286,6 +290,7 @@ def _cells(stage: StageReport, elapsed_s: float) -> list[tuple[str, str, str]]:
     progress = stage.progress
     each = progress.seconds_per_task
     died = f", {format_count(stage.workers_died)} died" if stage.workers_died else ""
+    started = f"{format_count(stage.workers_started)} started{died}"
     return [
         ("In", format_count(progress.done + progress.failed), ""),
         ("Out", format_count(progress.emitted), ""),
@@ -295,7 +300,7 @@ def _cells(stage: StageReport, elapsed_s: float) -> list[tuple[str, str, str]]:
         ("Bytes out", format_bytes(stage.output_bytes), ""),
         (
             "Workers",
-            f"{format_count(stage.workers_started)} started{died}",
+            "shared" if shares_workers(stage) else started,
             "bad" if stage.workers_died else "",
         ),
         ("Set-up", format_duration(stage.setup_s), ""),

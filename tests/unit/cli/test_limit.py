@@ -20,7 +20,7 @@ from tests.unit.cli.conftest import Curator, FakeRun
 class Lister(ProcessingStage[EmptyTask, FileGroupTask]):
     name = "lister"
 
-    def process(self, task):  # the class says what it emits
+    def process(self, task: EmptyTask) -> Any:  # the class says what it emits
         return [FileGroupTask("d", data=[f"{i}"]) for i in range(10)]
 
 
@@ -59,6 +59,10 @@ class Last(ProcessingStage[DocumentBatch, DocumentBatch]):
 FILE = FileGroupTask("d", data=["a"])
 
 
+def limited(*stages: Any, limit: int) -> list[Any]:
+    return limit_stages(stages, limit)
+
+
 def sizes(batches: Any) -> list[int]:
     return [batch.num_items for batch in batches]
 
@@ -69,7 +73,7 @@ def test_stages_that_list_files_are_told_from_readers() -> None:
 
 def test_files_and_documents_are_limited_and_the_rest_is_not() -> None:
     last = Last()
-    lister, reader, same = limit_stages([Lister(), Reader(), last], 6)
+    lister, reader, same = limited(Lister(), Reader(), last, limit=6)
     assert len(lister.process(EmptyTask())) == 6
     assert sizes(reader.process(FILE)) == [4, 2]
     assert same is last
@@ -77,7 +81,7 @@ def test_files_and_documents_are_limited_and_the_rest_is_not() -> None:
 
 @pytest.mark.parametrize("frame", [False, True])
 def test_table_that_would_go_over_is_cut(frame: bool) -> None:
-    [reader] = limit_stages([Reader(frame)], 5)
+    [reader] = limited(Reader(frame), limit=5)
     batches = list(reader.process(FILE))
     assert [batch.to_pandas()["n"].tolist() for batch in batches] == [[0, 1, 2, 3], [0]]
 
@@ -90,7 +94,7 @@ def test_limit_holds_over_several_files() -> None:
 
 
 def test_reader_stops_as_soon_as_the_limit_is_reached() -> None:
-    [reader] = limit_stages([Reader()], 4)
+    [reader] = limited(Reader(), limit=4)
     assert sizes(reader.process(FILE)) == [4]
     assert reader.opened == [0]
 

@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from curator_api.progress import DeadLetter, StageProgress, StageReport
+from curator_api.progress import (
+    Bottleneck,
+    DeadLetter,
+    ProgressSnapshot,
+    StageProgress,
+    StageReport,
+)
 from curator_executor.runtime.settings import RunSettings
 from curator_executor.sinks.charts import Span, chart, round_up, spans
 from curator_executor.sinks.formatting import format_rate
 from curator_executor.sinks.html import HtmlReportSink, render_report
+from curator_executor.sinks.verdict import main_bottleneck
 from tests.unit.sinks.runs import STAGES, report, snapshot
 
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -123,6 +130,24 @@ def test_foreign_text_is_escaped_everywhere() -> None:
 def test_failed_run_shows_what_ended_it() -> None:
     end = report(snapshot=snapshot(0.4, state="Failed"), error="stage heuristics failed: line 7")
     assert "What ended the run stage heuristics failed: line 7" in Page(render_report(end)).text
+
+
+def test_bottleneck_is_what_held_the_run_up_longest() -> None:
+    def at(elapsed_s: float, stage: str, reason: str) -> ProgressSnapshot:
+        return snapshot(0.5, elapsed_s=elapsed_s, bottleneck=Bottleneck(stage=stage, reason=reason))
+
+    history = [
+        at(1, "writer", "a"),
+        at(9, "dedup", "b"),
+        at(10, "dedup", "c"),
+        at(11, "writer", "d"),
+    ]
+    end = snapshot(1.0, elapsed_s=12.0, bottleneck=None)
+    assert main_bottleneck(report(history=history, snapshot=end)) == Bottleneck(
+        stage="dedup", reason="c"
+    )
+    assert "dedup : c" in Page(render_report(report(history=history, snapshot=end))).text
+    assert main_bottleneck(report(history=[], snapshot=end)) is None
 
 
 def test_run_that_ended_before_it_began_has_a_page() -> None:
