@@ -74,6 +74,22 @@ class WorkerRange(WireModel):
         return self
 
 
+class StageIdentity(WireModel):
+    """Which class a stage is, and under which name."""
+
+    name: StageName = Field(description="Unique in the pipeline; progress is shown under it.")
+    class_: DottedName = Field(
+        alias="class",
+        description="Where the class is: `package.module.Class`. A function that "
+        "`@processing_stage` made a stage of may stand there too.",
+    )
+    args: FreeForm = Field(
+        default_factory=dict,
+        description="Keyword arguments of the constructor, passed on as they are, in Python's "
+        "names; `{fromEnv: NAME}` anywhere in them is the value of an environment variable.",
+    )
+
+
 class StageOptions(WireModel):
     """How a stage, or a part of one, runs. What is left out stays as its class says."""
 
@@ -98,20 +114,9 @@ class StageOptions(WireModel):
     )
 
 
-class StageSpec(StageOptions):
+class StageSpec(StageOptions, StageIdentity):
     """One stage: a class, the arguments of its constructor, and how it runs."""
 
-    name: StageName = Field(description="Unique in the pipeline; progress is shown under it.")
-    class_: DottedName = Field(
-        alias="class",
-        description="Where the class is: `package.module.Class`. A function that "
-        "`@processing_stage` made a stage of may stand there too.",
-    )
-    args: FreeForm = Field(
-        default_factory=dict,
-        description="Keyword arguments of the constructor, passed on as they are, in Python's "
-        "names; `{fromEnv: NAME}` anywhere in them is the value of an environment variable.",
-    )
     parts: dict[str, StageOptions] = Field(
         default_factory=dict,
         max_length=MOST_PARTS,
