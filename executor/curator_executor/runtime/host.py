@@ -8,7 +8,6 @@ long, the host keeps its place and the report says `more`: the driver asks again
 from __future__ import annotations
 
 import faulthandler
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -234,7 +233,7 @@ class PoolHost:
     def _rearm(self) -> None:
         if self.plan.timeout_s is not None:
             # A stage stuck in native code cannot be interrupted, only ended.
-            faulthandler.dump_traceback_later(self.plan.timeout_s, exit=True, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(self.plan.timeout_s, exit=True, file=2)
 
     def record(self, on_run: Callable[[int], None] | None) -> None:
         """Have every stage say that it is about to run, so that a death names the stage."""

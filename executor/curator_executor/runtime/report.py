@@ -113,13 +113,14 @@ class Reporter:
         starting = sum(1 for w in workers if w.state in _STARTING)
         is_head = position == 0
         running = pool.accepted - pool.consumed - pool.queued_tasks if is_head else 0
-        running -= sum(suspect.tasks for suspect in pool.suspects) if is_head else 0
+        suspects = sum(suspect.tasks for suspect in pool.suspects)
+        running -= suspects if is_head else 0
         return StageProgress(
             name=self.names[stage.index],
             workers=WorkerCounts(
                 ready=len(workers) - starting, starting=starting, wanted=pool.wanted
             ),
-            queued=pool.queued_tasks if is_head else 0,
+            queued=pool.queued_tasks + suspects if is_head else 0,
             running=max(0, running),
             done=figures.tasks_in,
             emitted=figures.tasks_out,

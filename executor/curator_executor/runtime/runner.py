@@ -6,28 +6,23 @@ same whenever the same task is made again.
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 from curator_executor.api.perf import pack_entry
 from curator_executor.api.stage import ProcessingStage
-from curator_executor.api.tasks import FailedTask, NoneTask, Task
+from curator_executor.api.tasks import Task
 from curator_executor.core.types import BatchError, StageFigures
 from curator_executor.runtime.batch_errors import Fresh, batch_error
-from curator_executor.runtime.lineage import KEY_BYTES, Parent, merged_parent
+from curator_executor.runtime.lineage import Parent
+from curator_executor.runtime.naming import Mark, Namer
 
 log = logging.getLogger("curator_executor.worker")
 RETRY_PAUSE_S = 0.1
 LONGEST_RETRY_PAUSE_S = 16.0
-
-
-class StageReportedFailure(ValueError):
-    """A stage returned a `FailedTask`."""
 
 
 class BatchFailed(Exception):
@@ -69,16 +64,15 @@ class StageRunner:
         self.index = index
         self.attempts = attempts
         self.names = names
-        self.is_source = bool(getattr(stage, "is_source_stage", False))
         self.figures = StageFigures(index)
         self.on_run: Callable[[int], None] | None = None
         self.last_end = time.perf_counter()
         self._batch = (worker << 40) + (index << 32)
-        self._tag = blake2b(f"{index}:{stage.name}".encode(), digest_size=16).digest()
         kind = type(stage)
         self._by_task = kind.process_batch is ProcessingStage.process_batch and (
             "process_batch" not in stage.__dict__
         )
+        self._namer = Namer(stage, index, names, by_task=self._by_task)
         self._validates = (
             kind.inputs is not ProcessingStage.inputs
             or kind.validate_input is not ProcessingStage.validate_input
@@ -133,11 +127,21 @@ class StageRunner:
         entry = pack_entry(
             self.index, batch.items, end - start, batch.idle_s, batch.mb, self._batch
         )
-        metrics = self._observe()
+        mark = Mark(entry, self._batch, self._observe())
+        if len(results) == 1 == len(tasks) and type(results[0]) in self._namer.plain_tasks:
+            # One task in, one out: most calls there are. The long way gives the same.
+            task = results[0]
+            parent = batch.parents[0]
+            figures.tasks_out += 1
+            self._namer.stamp(task, parent, self._namer.suffix(task, 0), mark)
+            return results
         try:
-            return self._name(batch.parents, results, entry, metrics)
+            outputs, filtered = self._namer.name(batch.parents, results, mark)
         except (TypeError, ValueError) as error:
             raise BatchFailed(self._error(batch, error)) from error
+        figures.tasks_out += len(outputs)
+        figures.filtered += filtered
+        return outputs
 
     def _call(self, tasks: list[Any]) -> Any:
         """Results as a list with a slot per input (itself a list where it fanned out), or lazily.
@@ -175,6 +179,7 @@ class StageRunner:
         number = self._batch
         spent = 0.0
         position = 0  # in this attempt
+        mark = Mark(b"", number, None)
         while True:
             start = time.perf_counter()
             try:
@@ -196,10 +201,12 @@ class StageRunner:
             self.figures.process_s += spent
             spent = 0.0
             try:
-                named = self._children(batch.parents[0], [result], entry, metrics, batch.emitted)
+                mark.entry, mark.metrics = entry, metrics
+                named = self._namer.children(batch.parents[0], [result], mark, batch.emitted)
             except (TypeError, ValueError) as error:
                 raise BatchFailed(self._error(batch, error)) from error
             batch.emitted += 1
+            self.figures.tasks_out += len(named)
             yield from named
         self.figures.process_s += spent
         self.figures.batches += 1
@@ -235,104 +242,6 @@ class StageRunner:
         batch.attempt += 1
         return batch.fresh()
 
-    # Naming outputs ------------------------------------------------------------------------
-
-    def _name(
-        self,
-        parents: list[Parent],
-        results: list[Any],
-        entry: bytes,
-        metrics: dict[str, float] | None,
-    ) -> list[Any]:
-        outputs: list[Any] = []
-        if self._by_task or (len(parents) > 1 and len(results) == len(parents)):
-            for parent, slot in zip(parents, results, strict=True):
-                found = self._children(
-                    parent, slot if type(slot) is list else (slot,), entry, metrics, 0
-                )
-                if not found:
-                    self.figures.filtered += 1
-                outputs += found
-            return outputs
-        parent = parents[0] if len(parents) == 1 else merged_parent(parents)
-        flat: list[Any] = []
-        for slot in results:
-            flat.extend(slot) if type(slot) is list else flat.append(slot)
-        outputs = self._children(parent, flat, entry, metrics, 0)
-        self.figures.filtered += max(0, len(parents) - len(outputs))
-        return outputs
-
-    def _children(
-        self,
-        parent: Parent,
-        slots: Sequence[Any],
-        entry: bytes,
-        metrics: dict[str, float] | None,
-        first: int,
-    ) -> list[Any]:
-        """Give the outputs of one parent their ids, keys and figures; drop empty slots."""
-        outputs: list[Any] = []
-        packed = parent.packed + entry
-        seen: set[Any] = set()
-        for ordinal, slot in enumerate(slots, first):
-            if slot is None:
-                continue
-            if not isinstance(slot, Task):
-                raise TypeError(self._wrong("process()", slot, "a Task, a list of Tasks or None"))
-            if isinstance(slot, NoneTask):
-                continue
-            if isinstance(slot, FailedTask):
-                raise StageReportedFailure(
-                    f"stage {self.stage.name} returned a FailedTask for task {parent.id}"
-                )
-            task = slot
-            if len(slots) > 1:
-                if id(slot) in seen:
-                    task = copy.copy(slot)  # emitted twice: each gets its own id
-                seen.add(id(slot))
-            suffix: str | int = ordinal
-            if self.is_source:
-                content = task.get_deterministic_id()
-                if content is not None and content not in seen:
-                    seen.add(content)
-                    suffix = content
-            self._stamp(task, parent, packed, suffix, metrics)
-            outputs.append(task)
-        self.figures.tasks_out += len(outputs)
-        return outputs
-
-    def _stamp(
-        self,
-        task: Any,
-        parent: Parent,
-        packed: bytes,
-        suffix: str | int,
-        metrics: dict[str, float] | None,
-    ) -> None:
-        state = task.__dict__
-        key = blake2b(parent.key, digest_size=KEY_BYTES, person=self._tag)
-        key.update(str(suffix).encode("utf-8", "surrogatepass"))
-        digest = key.digest()
-        state["_lineage_key"] = digest
-        if parent.id:
-            state["task_id"] = f"{parent.id}_{suffix}"
-        else:
-            # Several inputs: NeMo Curator gives a random id that starts with "r". Ours has the
-            # same form but is the same each time.
-            state["task_id"] = "r" + digest.hex()
-        state["_perf_packed"] = packed
-        state["_perf_names"] = self.names
-        state.pop("_perf_list", None)
-        if parent.prior:
-            state["_perf_prior"] = parent.prior
-        if metrics or parent.metrics:
-            merged = dict(parent.metrics or {})
-            if metrics:
-                merged[self._batch] = metrics
-            state["_perf_metrics"] = merged
-        elif "_perf_metrics" in state:
-            del state["_perf_metrics"]
-
     def finish(self) -> Iterator[Any]:
         """Outputs of a global stage. A task that it took in and gives out keeps its lineage."""
         start = time.perf_counter()
@@ -347,10 +256,10 @@ class StageRunner:
             self._batch += 1
             entry = pack_entry(self.index, items, spent, 0.0, 0.0, self._batch)
             metrics = self._observe()
-            if parent.key:
-                named = self._children(parent, [task], entry, metrics, 0)
-            else:
-                named = self._children(parent, [task], entry, metrics, ordinal)
+            first = 0 if parent.key else ordinal
+            mark = Mark(entry, self._batch, metrics)
+            named = self._namer.children(parent, [task], mark, first)
+            self.figures.tasks_out += len(named)
             yield from named
             start = time.perf_counter()
         self.figures.process_s += time.perf_counter() - start
