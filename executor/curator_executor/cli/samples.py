@@ -43,18 +43,18 @@ def _print_task(console: Console, task: Any) -> None:
     data = getattr(task, "data", task)
     rows = _rows(data)
     if rows is None:
-        console.print(_indented("", data))
+        console.print(_indented("", "", data))
         return
     for number, row in enumerate(rows):
-        for name, value in row.items():
-            console.print(_indented(f"{'- ' if name == next(iter(row)) else '  '}{name}: ", value))
+        for position, (name, value) in enumerate(row.items()):
+            console.print(_indented("  " if position else "- ", f"{name}: ", value))
         if not row:
             console.print(Text(f"  row {number} has no columns", "dim"))
 
 
-def _indented(name: str, value: Any) -> Text:
+def _indented(mark: str, name: str, value: Any) -> Text:
     shown = value if isinstance(value, str) else repr(value)
-    text = Text("  ").append(one_line(name, 60) + (" " if name else ""), style="cyan")
+    text = Text(f"  {mark}").append(one_line(name, 60) + (" " if name else ""), style="cyan")
     text.append(one_line(shown, SHOWN_CHARACTERS))
     return text
 

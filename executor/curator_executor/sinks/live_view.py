@@ -6,6 +6,7 @@ that a terminal with too few rows loses stages, never the summary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -127,7 +128,8 @@ def failure_line(failure: FailureSummary) -> Text:
 def _title(snapshot: ProgressSnapshot, since_s: float) -> Text:
     line = Text().append(one_line(snapshot.pipeline, 60), style="bold")
     line.append(f"  {snapshot.state}", style=STATE_STYLES[snapshot.state])
-    line.append(f"  {format_duration(snapshot.elapsed_s + since_s)}")
+    # Whole seconds: the clock ticks once a second and should not flicker.
+    line.append(f"  {format_duration(int(snapshot.elapsed_s + since_s))}")
     workers = sum(s.workers.ready for s in snapshot.stages if not _rides_along(snapshot, s))
     line.append(f"  {count_of(workers, 'worker')}", style="dim")
     if snapshot.store_bytes:
@@ -148,7 +150,7 @@ def _overall(snapshot: ProgressSnapshot, width: int, since_s: float) -> Renderab
         text.append(f"  {format_rate(snapshot.inputs_per_second)}/s")
     if snapshot.eta_s is not None:
         left = max(0.0, snapshot.eta_s - since_s)
-        text.append(f"  ETA {format_duration(left)}", style="cyan")
+        text.append(f"  ETA {format_duration(math.ceil(left))}", style="cyan")
     beside = width - text.cell_len - 2
     bar_width = min(60, beside if beside >= _MIN_BAR_WIDTH else width)
     bar = ProgressBar(
