@@ -23,6 +23,7 @@ from curator_executor.cli.services import Services
 from curator_executor.core.errors import CuratorError
 from curator_executor.core.types import BatchError
 from curator_executor.runtime.failed_tasks import failed_directory, save_failed
+from curator_executor.runtime.loop import Terminated
 from curator_executor.runtime.ports import ProgressSink
 from curator_executor.runtime.run import RunOutcome
 from curator_executor.sinks.console import console_sink
@@ -141,7 +142,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
         return
 
     def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -25,10 +25,11 @@ def connected() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    options: dict[str, Any] = {"logging_level": "warning", "log_to_driver": True}
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": True}
     if not os.environ.get("RAY_ADDRESS"):
         options["include_dashboard"] = False
-    # Two lines of advice at every start that nobody here can act on.
+    # Without these, Ray prints advice at every start that users here can do nothing about.
+    logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     ray.init(**options)
     try:

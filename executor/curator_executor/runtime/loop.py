@@ -22,6 +22,14 @@ MOST_DECISIONS = 1000
 TEARDOWN_S = 60.0
 
 
+# A person who pressed Ctrl-C waits for this, teardown and the end of processes included in 5 s.
+INTERRUPTED_DRAIN_S = 3.0
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end, not by a person: running calls get all of `drain_s`."""
+
+
 class Loop:
     """Drives one run to its end.
 
@@ -72,6 +80,8 @@ class Loop:
                 if interrupted is not None:
                     break  # a second time: at once
                 interrupted = interrupt
+                if not isinstance(interrupt, Terminated):
+                    self._drain_s = min(self._drain_s, INTERRUPTED_DRAIN_S)
                 events = [CancelRequested("cancelled by the user")]
         if self._on_tick is not None:
             self._on_tick(self.pool.now())

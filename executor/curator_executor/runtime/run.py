@@ -317,6 +317,7 @@ class Outlet:
         self, sinks: Sequence[ProgressSink], reporter: Reporter, interval_s: float
     ) -> None:
         self._sinks = list(sinks)
+        self._watched = bool(sinks)  # then a sink says how far it is, not the log
         self._reporter = reporter
         self._interval_s = interval_s
         self._next_log: float | None = None
@@ -326,7 +327,7 @@ class Outlet:
         shot = self._reporter.snapshot(now)
         if self._next_log is None:
             self._next_log = now + self._interval_s
-        elif now >= self._next_log:
+        elif now >= self._next_log and not self._watched:
             self._next_log = now + self._interval_s
             stages = " ".join(
                 f"{s.name}[workers={s.workers.ready} queued={s.queued} running={s.running} "
