@@ -6,12 +6,13 @@ comes back at once in a `ManifestError`, by path and line; nothing is converted 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from curator_api.document import Document, DocumentError, read_document, write_document
-from curator_api.errors import ManifestError, Problem, did_you_mean, nearest, shown
+from curator_api.errors import ManifestError, Problem, did_you_mean, join_path, nearest, shown
 from curator_api.v1alpha1 import API_VERSION, KIND, CuratorPipeline
 from curator_api.violations import problems_of
 
@@ -68,6 +69,28 @@ def dump_manifest(manifest: CuratorPipeline) -> str:
     """The manifest as YAML: the fields that were given, in the order of the models."""
     data = manifest.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return write_document(data)
+
+
+def with_lines(error: ManifestError, path: Path) -> ManifestError:
+    """The same problems with the file and the lines that their paths have in it.
+
+    For what was found after loading, where the lines are no longer known.
+    """
+    try:
+        document = read_document(_read(path))
+    except (DocumentError, ManifestError):
+        return ManifestError(error.problems, str(path))
+    line_by_path = {join_path(loc): line for loc, line in document.lines.items()}
+
+    def line_of(where: str) -> int | None:
+        while where and where not in line_by_path:
+            where = where[: max(where.rfind("."), where.rfind("["), 0)]
+        return line_by_path[where] if where else None
+
+    located = [
+        replace(problem, line=problem.line or line_of(problem.path)) for problem in error.problems
+    ]
+    return ManifestError(located, str(path))
 
 
 def _read(path: Path) -> str:

@@ -12,7 +12,6 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic.alias_generators import to_camel
 
 from curator_api.document import Document, Loc
 from curator_api.errors import Problem, did_you_mean, join_path, shown
@@ -117,8 +116,6 @@ def _field_hint(name: str, model: type[BaseModel] | None) -> str:
     if model is None:
         return ""
     fields = wire_fields(model)
-    if to_camel(name) in fields:
-        return f"Did you mean {to_camel(name)}?"
     if name in _SERVER_FIELDS:
         return "The API server writes it; leave it out"
     close = did_you_mean(name, fields)

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from curator_api.errors import ManifestError
-from curator_api.load import LARGEST_MANIFEST_BYTES, load_manifest, parse_manifest
+from curator_api.errors import ManifestError, Problem
+from curator_api.load import (
+    LARGEST_MANIFEST_BYTES,
+    load_manifest,
+    parse_manifest,
+    with_lines,
+)
 from tests.unit.curator_api.bad_rows import BAD
 from tests.unit.curator_api.manifests import CLUSTER, spec, stage
 
@@ -83,6 +88,18 @@ def test_an_error_survives_pickling() -> None:
     again = pickle.loads(pickle.dumps(raised.value))
 
     assert (str(again), again.problems) == (str(raised.value), raised.value.problems)
+
+
+def test_problems_found_later_get_the_lines_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(spec("stages:\n- name: a\n  class: a.B\n  args:\n    x: 1\n"))
+    paths = ["spec.stages[0].args.x", "spec.stages[0].args.y", "spec.stages[0].class", "until"]
+    found = ManifestError([Problem(path, "wrong") for path in paths])
+
+    located = with_lines(found, file)
+
+    assert [problem.line for problem in located.problems] == [9, 8, 7, None]
+    assert str(located).startswith(f"{file}:9: spec.stages[0].args.x: wrong\n")
 
 
 def load_error(path: Path) -> str:

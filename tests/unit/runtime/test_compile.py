@@ -209,7 +209,10 @@ def test_a_builder_may_hand_out_the_same_stages_again() -> None:
     builder = "builder: {callable: HERE.build_list}"
 
     assert [stage.name for stage in compiled(builder, until="one").stages] == ["one"]
-    assert [stage.name for stage in compiled(builder).stages] == ["one", "two"]
+    assert [(stage.name, stage.is_sink_stage) for stage in compiled(builder).stages] == [
+        ("one", False),
+        ("two", True),
+    ]
 
 
 # Up to a stage.
