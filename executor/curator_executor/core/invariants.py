@@ -5,7 +5,7 @@ Each input task of a pool is in exactly one place: the queue, a suspect, a worke
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
 
 from curator_executor.core.dispatch import CALLS_PER_WORKER
 from curator_executor.core.lifecycle import WorkerState
@@ -59,12 +59,14 @@ def _check_pool(state: State, pool: Pool) -> None:
         there + pool.consumed == pool.accepted or bool(state.ending),
         f"{name}: {there} tasks here + {pool.consumed} finished != {pool.accepted} accepted",
     )
-    seen: Counter[tuple[int, int]] = Counter()
     for segment in segments:
         _require(segment.tasks > 0, f"{name}: empty segment {segment}")
-        for task in range(segment.start, segment.stop):
-            seen[(segment.block, task)] += 1
-    doubled = [key for key, count in seen.items() if count > 1]
+    ordered = sorted(segments, key=lambda segment: (segment.block, segment.start))
+    doubled = [
+        (before, after)
+        for before, after in itertools.pairwise(ordered)
+        if before.block == after.block and after.start < before.stop
+    ]
     _require(not doubled, f"{name}: tasks in two places: {doubled[:5]}")
     held = sum(
         block.bytes for block in state.blocks.values() if block.pool == pool.spec.index and block.id
