@@ -5,14 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from curator_executor.cli.arguments import parser
-from curator_executor.cli.debug import debug_batch
-from curator_executor.cli.logs import start_logging
-from curator_executor.cli.outcome import CANCELLED, code_of, explain
-from curator_executor.cli.plan import show_plan
-from curator_executor.cli.run import run_pipeline
-from curator_executor.cli.services import Services
-from curator_executor.cli.validate import validate_manifests
+# Exit code and modules are said here again, so that the message needs nothing that is missing.
+_REFUSED = 2
+_EXECUTOR_EXTRA = frozenset({"cloudpickle", "fsspec", "jinja2", "ray", "rich"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,31 +16,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows `curator`; those of the process if None.
     """
-    return run_command(arguments, Services())
-
-
-def run_command(arguments: Sequence[str] | None, services: Services) -> int:
-    """`main` with the services to work with; tests hand in others."""
-    commands = {
-        "run": run_pipeline,
-        "validate": validate_manifests,
-        "plan": show_plan,
-        "debug": debug_batch,
-    }
-    options = parser().parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        # Where the encoding lacks a sign, a question mark is better than no output.
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
-    start_logging(options.log_level, options.verbose)
     try:
-        return commands[options.command](options, services)
-    except KeyboardInterrupt:
-        print("curator: cancelled", file=sys.stderr)
-        return CANCELLED
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001 - said in one message, whatever it is
-        explain(error, options.verbose)
-        return code_of(error)
+        from curator_executor.cli.commands import run_command
+        from curator_executor.cli.services import Services
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXECUTOR_EXTRA:
+            raise
+        print(
+            f"curator: {missing} is not installed; the command line needs the executor: "
+            "pip install 'curator-operator[executor]'",
+            file=sys.stderr,
+        )
+        return _REFUSED
+    return run_command(arguments, Services())

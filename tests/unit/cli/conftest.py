@@ -11,7 +11,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from curator_executor.cli import run_command
+from curator_executor.cli.commands import run_command
 from curator_executor.cli.services import Services
 from curator_executor.core.types import BatchError
 from curator_executor.runtime.run import RunOutcome

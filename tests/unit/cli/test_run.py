@@ -230,11 +230,16 @@ def test_failed_batch_is_kept_and_the_way_to_debug_it_is_said(
     )
 
 
-def test_dead_letters_are_kept_too(folder: Path, curator: Curator) -> None:
+def test_dead_letters_are_kept_too_and_one_of_each_kind_is_named(
+    folder: Path, curator: Curator, capsys: pytest.CaptureFixture[str]
+) -> None:
     outcome = RunOutcome([], report(), [failed_batch([n]) for n in range(5)])
     assert curator("run", "pipeline.yaml", run=FakeRun(outcome=outcome)) == 3
     kept = [load_failed(f".curator/r1/failed/{n}.pkl").tasks for n in range(5)]
     assert kept == [[0], [1], [2], [3], [4]]
+    said = capsys.readouterr().err
+    assert said.count("run it again under a debugger:") == 1
+    assert "5 failed batches of 5 kept in .curator/r1/failed" in said
 
 
 def test_broken_report_does_not_change_the_end(

@@ -75,6 +75,32 @@ def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[
     assert {option for option in options if f"`{option}" not in text} == set()
 
 
+def test_missing_extra_is_named_with_the_way_to_get_it() -> None:
+    program = (
+        "import sys; sys.modules['rich'] = None; "
+        "from curator_executor.cli import main; sys.exit(main(['--version']))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert ran.returncode == 2
+    assert "pip install 'curator-operator[executor]'" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_reader_that_goes_away_is_no_traceback(folder: Path) -> None:
+    program = "import sys; from curator_executor.cli import main; sys.exit(main())"
+    ran = subprocess.run(
+        f"'{sys.executable}' -c '{program}' plan pipeline.yaml | true",
+        shell=True,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    assert ran.stderr == ""
+
+
 def test_module_runs_and_loads_no_ray() -> None:
     program = (
         "import sys, curator_executor.cli; "

@@ -9,7 +9,7 @@ import sys
 import pytest
 from rich.console import Console, RenderableType
 
-from curator_api.progress import ProgressSnapshot, StageProgress, WorkerCounts
+from curator_api.progress import Bottleneck, ProgressSnapshot, StageProgress, WorkerCounts
 from curator_executor.sinks.console import LinesSink, LiveSink, console_sink
 from curator_executor.sinks.end_tables import end_tables
 from curator_executor.sinks.live_view import live_view
@@ -66,6 +66,12 @@ def test_short_terminal_drops_stages_and_says_so() -> None:
     assert len(lines) <= 12
     assert any(line.startswith("language_id ◂") for line in lines)
     assert "… 4 more" in lines
+
+
+def test_short_terminal_keeps_the_bottleneck() -> None:
+    idle = Bottleneck(stage="file_list", reason="the disk is slow")
+    lines = lines_of(snapshot(0.4, bottleneck=idle), height=12)
+    assert any(line.startswith("file_list ◂") for line in lines)
 
 
 def test_workers_that_are_still_wanted_show() -> None:
@@ -222,6 +228,14 @@ def test_change_of_state_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> 
         "Running",
         "Succeeded",
     ]
+
+
+def test_end_that_was_logged_is_not_logged_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "curator_executor.progress")
+    sink = LogLinesSink(60)
+    sink.publish(report().snapshot)
+    sink.close(report())
+    assert len(caplog.records) == 1
 
 
 def test_log_line_has_every_stage(caplog: pytest.LogCaptureFixture) -> None:
