@@ -6,6 +6,7 @@ was measured before; a figure without the measurements that it needs is left out
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,12 +123,15 @@ class Measurements:
     def steady_per_s(self, workload: str, contestant: str) -> float:
         """Inputs per second between a run of one input and the largest run.
 
+        NaN (which meets no bound) if the larger took no longer: the machine was too busy to tell.
+
         Raises:
             KeyError: no run of one input.
         """
         one, n = self._one_and_largest(workload, contestant)
         took = self.median(workload, contestant, n, "wall_s")
-        return (n - 1) / (took - self.median(workload, contestant, one, "wall_s"))
+        took -= self.median(workload, contestant, one, "wall_s")
+        return (n - 1) / took if took > 0 else math.nan
 
     def steady_cpu_us(self, workload: str, contestant: str, fields: tuple[str, ...]) -> float:
         """CPU per input and stage, µs, between a run of one input and the largest run."""
@@ -197,7 +201,6 @@ FORMULAS: dict[str, Callable[[Measurements], float]] = {
     "W2_driver_over_input_mb": lambda m: (
         (m.peak("W2", "anon_peak") - m.peak("W2", "input_bytes")) / MB
     ),
-    "W2_store_peak_mb": lambda m: m.peak("W2", "store_peak") / MB,
     "W2_pinned_peak_mb": lambda m: m.peak("W2", "pinned_peak") / MB,
     "W4_steady_vs_raw32": lambda m: m.steady_per_s("W4", "ours") / m.steady_per_s("W4", "raw32"),
     "W5_wall_vs_raw": lambda m: (

@@ -54,6 +54,8 @@ def run_environment() -> dict[str, str]:
         [str(ROOT), str(ROOT / "executor"), str(ROOT / "crds")]
     )
     environment.pop("RAY_ADDRESS", None)
+    # A busy machine takes longer than Ray's default of 30 s to bring a node up.
+    environment["RAY_raylet_start_wait_time_s"] = str(START_TIMEOUT_S)
     environment["RAY_AUTH_MODE"] = "token"
     environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     environment["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
