@@ -22,6 +22,20 @@ def test_example_is_a_manifest_named_after_its_folder(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
+        (
+            "text-curation",
+            [
+                "read.list_files",
+                "read.read_jsonl",
+                "unicode",
+                "language",
+                "quality",
+                "dedup.minhash",
+                "dedup.fuzzy_dedup",
+                "tokens",
+                "write",
+            ],
+        ),
         ("fan-out", ["files", "paragraphs", "longest-sentence", "collect"]),
         ("custom-stage", ["read.list_files", "read.read_jsonl", "reading-time", "write"]),
     ],
