@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from curator_executor.api import EmptyTask
 from curator_executor.stages.read_parquet import ParquetReadStage
 from curator_executor.stages.readers import ParquetReader
-from tests.unit.stages.batches import dropped, read, rows
+from tests.unit.stages.batches import dropped, group, read, rows
 
 
 def written(folder: Path, columns: dict[str, Any], **options: Any) -> Path:
@@ -31,6 +32,18 @@ def test_batches_cross_row_groups_and_say_where_they_are_from(tmp_path: Path) ->
         "source_rows": [1, batches[0].num_items],
     }
     assert [row["id"] for row in rows(batches)] == [f"part-{n}" for n in range(1, 11)]
+
+
+def test_row_group_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    texts = [os.urandom(500).hex() for _ in range(8000)]
+    path = written(tmp_path, {"text": texts}, row_group_size=8000, use_dictionary=False)
+    del texts
+    before = pa.total_allocated_bytes()
+    most = 0
+    for one in ParquetReadStage(documents_per_batch=100).process(group(path)):
+        most = max(most, pa.total_allocated_bytes() - before)
+        del one
+    assert most < path.stat().st_size / 2
 
 
 def test_ids_are_text_and_made_where_missing(tmp_path: Path) -> None:

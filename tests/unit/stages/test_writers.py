@@ -6,8 +6,10 @@ import datetime as dt
 import errno
 import fcntl
 import gzip
+import itertools
 import json
 import os
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
@@ -78,10 +80,11 @@ WRITERS: list[tuple[Any, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "options"), WRITERS)
-def test_writing_again_gives_the_same_bytes(
-    tmp_path: Path, kind: Any, options: dict[str, Any]
+def test_writing_again_later_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, options: dict[str, Any]
 ) -> None:
-    (tmp_path / "one").mkdir()
+    days = itertools.count(86_400, 86_400)
+    monkeypatch.setattr(time, "time", lambda: float(next(days)))
     contents = []
     for folder in ("one", "two", "two"):
         stage = kind(str(tmp_path / folder), **options)
