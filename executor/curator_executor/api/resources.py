@@ -21,8 +21,7 @@ class Resources:
         memory: main memory in bytes; 0 asks for none.
 
     Raises:
-        ValueError: a negative value, both GPU fields, a fraction above 1, or more memory than
-            one GPU has.
+        ValueError: a negative value, both GPU fields, or a fraction above 1.
     """
 
     cpus: float = 1.0
@@ -45,12 +44,8 @@ class Resources:
                 f"Resources.gpus above 1 must be whole, got {self.gpus}; a share lives on one GPU"
             )
         if self.gpu_memory_gb > 0:
-            share = self.gpu_memory_gb / ASSUMED_GPU_MEMORY_GB
-            if share > 1:
-                raise ValueError(
-                    f"Resources.gpu_memory_gb={self.gpu_memory_gb} is more than one GPU has "
-                    f"({ASSUMED_GPU_MEMORY_GB:g} GB assumed); set gpus to use several"
-                )
+            # At most one device, however large the devices here turn out to be.
+            share = min(1.0, self.gpu_memory_gb / ASSUMED_GPU_MEMORY_GB)
             self.gpus = max(MIN_GPU_FRACTION, round(share, 1))
 
     @property

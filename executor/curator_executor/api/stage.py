@@ -11,9 +11,9 @@ import copy
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from inspect import get_annotations
+from inspect import get_annotations, isgeneratorfunction
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -209,12 +209,15 @@ class ProcessingStage(ABC, Generic[X, Y]):
         return type(self).process_batch is not ProcessingStage.process_batch
 
     def is_fanout_stage(self) -> bool:
-        """Whether the return annotation of `process` says that it may emit several tasks."""
+        """Whether `process` is a generator, or its return annotation tells of several tasks."""
+        process = type(self).process
+        if isgeneratorfunction(process):
+            return True
         try:
-            hint = get_type_hints(type(self).process).get("return")
+            hint = get_type_hints(process).get("return")
         except (AttributeError, NameError, TypeError):
             return False
-        return _mentions_list(hint)
+        return _mentions_several(hint)
 
     def input_spec_for_task(self, task: Task[Any]) -> StageInputSpec:
         """What `inputs()` asks of this task; the most specific task type wins.
@@ -373,11 +376,10 @@ class ProcessingStage(ABC, Generic[X, Y]):
         return seen
 
 
-def _mentions_list(hint: object) -> bool:
-    if hint is None:
-        return False
-    if get_origin(hint) is list:
-        return True
+_SEVERAL = (list, Iterable, Iterator, Generator)
+
+
+def _mentions_several(hint: object) -> bool:
     if get_origin(hint) in (UnionType, Union):
-        return any(_mentions_list(part) for part in get_args(hint))
-    return False
+        return any(_mentions_several(part) for part in get_args(hint))
+    return hint in _SEVERAL or get_origin(hint) in _SEVERAL

@@ -22,6 +22,7 @@ from curator_executor.cli.samples import print_samples
 from curator_executor.cli.services import Services
 from curator_executor.core.errors import CuratorError
 from curator_executor.core.types import BatchError
+from curator_executor.runtime.environment import WorkerEnvironment
 from curator_executor.runtime.failed_tasks import failed_directory, save_failed
 from curator_executor.runtime.loop import Terminated
 from curator_executor.runtime.ports import ProgressSink
@@ -83,7 +84,9 @@ def run_pipeline(options: Namespace, services: Services) -> int:
                 prepared.settings,
                 sinks,
                 prepared.pipeline.name,
-                python_paths=prepared.pipeline.python_paths,
+                WorkerEnvironment(
+                    tuple(prepared.pipeline.python_paths), prepared.pipeline.runtime_env
+                ),
             )
         failed = outcome.failed
         display.stop()

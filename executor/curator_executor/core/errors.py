@@ -1,6 +1,7 @@
 """Errors that a run can end with.
 
 CuratorError
+├── RayUnavailable       Ray cannot be reached or started
 ├── InvalidPipeline      the stages cannot run as they are; said before any worker starts
 ├── DoesNotFit           a stage needs more than any node has
 ├── StageFailed          a batch failed and failures are not ignored
@@ -24,6 +25,10 @@ class CuratorError(Exception):
 
     report: object = None
     failed: Sequence[object] = ()
+
+
+class RayUnavailable(CuratorError, ConnectionError):
+    """Ray cannot be reached or started."""
 
 
 class InvalidPipeline(CuratorError, ValueError):

@@ -20,6 +20,7 @@ def why_not_fused(before: StageSpec, after: StageSpec) -> str:
         (after.attempts > 1, f"{after.name} is retried by itself"),
         (before.env_key != after.env_key, "their runtime environments differ"),
         (before.worker_groups != after.worker_groups, "they run on different worker groups"),
+        (before.fans_out, f"{before.name} fans out: its outputs are shared among workers"),
         (_is_sized(before), f"the number of workers of {before.name} is set"),
         (_is_sized(after), f"the number of workers of {after.name} is set"),
         (

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from curator_executor.core import backpressure
 from curator_executor.core.lifecycle import WorkerState
-from curator_executor.core.state import Pool, State
+from curator_executor.core.state import State
 
 # Readings older than this no longer count in "recent" rates.
 WINDOW_S = 20.0
@@ -123,28 +122,33 @@ def eta_s(state: State, rate: float) -> float | None:
     return max(0.0, (total - inputs_done(state)) / rate)
 
 
+# Below this share of its workers' time a stage is not what the others wait for.
+BUSY_SHARE = 0.5
+
+
 def bottleneck(state: State, rates: Rates) -> tuple[int, str] | None:
     """The stage that holds the others up and why, or None while it cannot be told.
 
-    It is the pool furthest downstream of which the one before is held back by back-pressure, else
-    the one with the most work waiting, measured in seconds of its own workers.
+    The stage whose workers are the busiest, if they are busy at all; else the one with the most
+    work waiting, in seconds of its own workers.
     """
-    best: tuple[float, Pool] | None = None
+    candidates = []
     for pool in state.pools:
-        if pool.done or pool.seconds_per_task is None:
-            continue
         waiting = pool.accepted - pool.consumed
+        if pool.done or pool.seconds_per_task is None or not waiting:
+            continue
+        slowest = max(pool.spec.stages, key=lambda s: state.totals[s.index].figures.process_s)
         seconds = waiting * pool.seconds_per_task / max(1, len(pool.workers))
-        if waiting and (best is None or seconds >= best[0]):
-            best = (seconds, pool)
-    if best is None:
+        busy = rates.busy_share(slowest.index)
+        share = round(busy, 1) if busy >= BUSY_SHARE else 0.0
+        candidates.append((share, seconds, slowest.index, busy, waiting, len(pool.workers)))
+    if not candidates:
         return None
-    seconds, pool = best
-    slowest = max(pool.spec.stages, key=lambda s: state.totals[s.index].figures.process_s)
-    busy = rates.busy_share(slowest.index)
-    queued = pool.accepted - pool.consumed
-    held = backpressure.calls_in_flight(state, pool.spec.index)
-    return slowest.index, (
-        f"busy {busy:.0%}, {queued:,} tasks waiting, {seconds:,.0f} s of work for "
-        f"{len(pool.workers)} workers ({held} calls running)"
+    share, seconds, stage, busy, waiting, workers = max(candidates)
+    if not share and seconds < 1:
+        return None
+    plural = "" if workers == 1 else "s"
+    return stage, (
+        f"busy {busy:.0%}, {waiting:,} tasks waiting: {seconds:,.0f} s of work for "
+        f"{workers} worker{plural}"
     )

@@ -59,6 +59,7 @@ class StageSpec:
         is_pure: see `ProcessingStage.is_pure`.
         keeps_state_in_scratch: a new worker of a global stage finds its state in `scratch_dir`.
         deaths_allowed: workers that a batch may kill by itself before it counts as failed.
+        fans_out: it may emit many tasks for one, as far as is known beforehand.
         env_key: stages with the same key may share a process.
         timeout_s: limit of one batch, or None.
         worker_groups: where it may run; empty means anywhere.
@@ -79,6 +80,7 @@ class StageSpec:
     is_pure: bool = False
     keeps_state_in_scratch: bool = False
     deaths_allowed: int = 2
+    fans_out: bool = False
     env_key: str = ""
     timeout_s: float | None = None
     worker_groups: tuple[str, ...] = ()

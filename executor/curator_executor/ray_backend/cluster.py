@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 
+from curator_executor.core.errors import RayUnavailable
 from curator_executor.core.types import Node
 
 log = logging.getLogger("curator_executor.ray")
@@ -31,7 +32,17 @@ def connected() -> Iterator[None]:
     # Without these, Ray prints advice at every start that users here can do nothing about.
     logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(**options)
+    try:
+        ray.init(**options)
+    except Exception as error:
+        address = os.environ.get("RAY_ADDRESS")
+        what = (
+            f"cannot connect to Ray at RAY_ADDRESS={address}; is it running, and of version "
+            f"{ray.__version__}?"
+            if address
+            else "cannot start Ray here; the machine may be busy, or out of memory or disk"
+        )
+        raise RayUnavailable(f"{what} ({' '.join(str(error).split())[:500]})") from error
     try:
         yield
     finally:

@@ -165,6 +165,7 @@ class RayWorkerPool:
         """Tear down after the calls in flight, then end the actor."""
         actor = self._actors.get(worker)
         if actor is None:
+            self._tell_gone(worker)
             return
 
         def stopped(problem: str) -> Event:
@@ -178,9 +179,18 @@ class RayWorkerPool:
     def kill(self, worker: WorkerId, reason: str) -> None:
         """End the actor now."""
         if worker not in self._actors:
+            self._tell_gone(worker)
             return
         self._end(worker)
         self._events.put(lambda: WorkerDied(worker, reason))
+
+    def _tell_gone(self, worker: WorkerId) -> None:
+        """Answer for a worker that is not there, so that nobody waits for its end.
+
+        An interrupt may come between the decision to start a worker and its start, or between the
+        news of its end and the taking in of it. Who knew of the end already takes no notice.
+        """
+        self._events.put(lambda: WorkerDied(worker, "it is not there"))
 
     def _end(self, worker: WorkerId) -> None:
         actor = self._actors.pop(worker, None)

@@ -6,7 +6,7 @@ so that what is wrong with names, arguments and options is said at once and befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from curator_api.v1alpha1 import (
 from curator_api.v1alpha1.rules import wire_name
 from curator_executor.api.pipeline import Stage, assign_roles, expand_composites
 from curator_executor.api.stage import ProcessingStage
+from curator_executor.runtime.checks import objections
 from curator_executor.runtime.compile_imports import (
     build_stage,
     call_with,
@@ -159,9 +160,6 @@ def settings_of(execution: ExecutionSpec) -> RunSettings:
 def check_stages(stages: Sequence[Stage], paths: Mapping[str, str] | None = None) -> list[Problem]:
     """Ask each stage that has a `check()` whether it could run here.
 
-    `check()` takes nothing and returns None, a text, or several: what is wrong; or raises. It is
-    for what can be known before a worker starts: a path that is missing, a model not there.
-
     Args:
         stages: the stages, in order.
         paths: where in the manifest each comes from, by name.
@@ -169,19 +167,11 @@ def check_stages(stages: Sequence[Stage], paths: Mapping[str, str] | None = None
     Returns:
         Every problem of every stage; empty if there is none.
     """
-    problems: list[Problem] = []
-    for stage in stages:
-        check = getattr(stage, "check", None)
-        if not callable(check):
-            continue
-        try:
-            said = check()
-        except Exception as error:  # noqa: BLE001 - what a user's check raises is its answer
-            said = str(error) or type(error).__name__
-        texts: Iterable[Any] = [said] if isinstance(said, str) else said or []
-        where = (paths or {}).get(stage.name, "")
-        problems += [Problem(where, str(text).rstrip("."), "", None, stage.name) for text in texts]
-    return problems
+    return [
+        Problem((paths or {}).get(stage.name, ""), text, "", None, stage.name)
+        for stage in stages
+        for text in objections(stage)
+    ]
 
 
 def _wanted(specs: Sequence[StageSpec], until: str | None) -> Sequence[StageSpec]:

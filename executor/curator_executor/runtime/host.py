@@ -216,7 +216,8 @@ class PoolHost:
             report.consumed += held.tasks
             return True
         report.more = True
-        report.emitted_of_current = held.emitted
+        # A replay may come back before it has reached what was passed on already.
+        report.emitted_of_current = max(held.emitted, held.skip)
         report.in_bytes = int(report.consumed * held.bytes_per_task)
         return False
 

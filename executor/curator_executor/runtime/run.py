@@ -28,6 +28,8 @@ from curator_executor.core.sizing import check_fits
 from curator_executor.core.state import CoreSettings, State, new_state
 from curator_executor.core.types import BatchError, Node, PoolSpec, StageSpec
 from curator_executor.runtime import codec, specs
+from curator_executor.runtime.checks import objections
+from curator_executor.runtime.environment import WorkerEnvironment
 from curator_executor.runtime.host import PoolPlan
 from curator_executor.runtime.lineage import root_key
 from curator_executor.runtime.loop import Loop
@@ -63,9 +65,7 @@ def run_stages(
     settings: RunSettings,
     sinks: Sequence[ProgressSink] = (),
     pipeline_name: str = "pipeline",
-    *,
-    python_paths: Sequence[str] = (),
-    runtime_env: dict[str, Any] | None = None,
+    environment: WorkerEnvironment | None = None,
 ) -> RunOutcome:
     """Run the stages on Ray.
 
@@ -75,8 +75,7 @@ def run_stages(
         settings: options.
         sinks: get snapshots and the report.
         pipeline_name: for people.
-        python_paths: directories that workers import from, besides those of this process.
-        runtime_env: Ray runtime environment of all workers; a stage's own is laid over it.
+        environment: what workers import from and run in.
 
     Raises:
         InvalidPipeline: the stages cannot run as they are; before any worker starts.
@@ -98,8 +97,7 @@ def run_stages(
             source=source,
             settings=settings,
             name=pipeline_name,
-            python_paths=tuple(python_paths),
-            runtime_env=runtime_env,
+            environment=environment or WorkerEnvironment(),
         )
         return _run(job, sinks)
 
@@ -126,8 +124,7 @@ class _Job:
     source: Sequence[Task[Any]]
     settings: RunSettings
     name: str
-    python_paths: tuple[str, ...]
-    runtime_env: dict[str, Any] | None
+    environment: WorkerEnvironment
 
 
 def check_stages(stages: Sequence[Stage]) -> None:
@@ -136,14 +133,7 @@ def check_stages(stages: Sequence[Stage]) -> None:
     Raises:
         InvalidPipeline: with every problem, one a line.
     """
-    problems = []
-    for stage in stages:
-        check = getattr(stage, "check", None)
-        if callable(check):
-            try:
-                check()
-            except (ValueError, OSError, ImportError) as error:
-                problems.append(f'stage "{stage.name}": {error}')
+    problems = [f'stage "{s.name}": {text}' for s in stages for text in objections(s)]
     if problems:
         raise InvalidPipeline("\n".join(problems))
 
@@ -214,11 +204,11 @@ def _run(job: _Job, sinks: Sequence[ProgressSink]) -> RunOutcome:
     settings = job.settings
     with cluster.connected():
         launches = [
-            PoolLaunch(pool, plan, _laid_over(job.runtime_env, _stage_env(job, pool)))
+            PoolLaunch(pool, plan, job.environment.with_stage(_stage_env(job, pool)))
             for pool, plan in zip(job.pools, job.plans, strict=True)
         ]
         workers = RayWorkerPool(
-            launches, job.source, settings.cpu_allocation_percentage, job.python_paths
+            launches, job.source, settings.cpu_allocation_percentage, job.environment.python_paths
         )
         nodes = workers.nodes()
         _require_fit(job.pools, nodes)
@@ -260,14 +250,6 @@ def _run(job: _Job, sinks: Sequence[ProgressSink]) -> RunOutcome:
 
 def _stage_env(job: _Job, pool: PoolSpec) -> dict[str, Any] | None:
     return job.stages[pool.head.index].runtime_env
-
-
-def _laid_over(base: dict[str, Any] | None, own: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A stage's runtime environment over that of all workers; `env_vars` are merged."""
-    if not base or not own:
-        return own or base
-    variables = {**base.get("env_vars", {}), **own.get("env_vars", {})}
-    return {**base, **own, **({"env_vars": variables} if variables else {})}
 
 
 def _require_fit(pools: tuple[PoolSpec, ...], nodes: tuple[Node, ...]) -> None:

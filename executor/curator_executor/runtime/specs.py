@@ -120,6 +120,7 @@ def _spec(index: int, name: str, stage: Stage, settings: RunSettings) -> StageSp
         is_global=is_global,
         is_pure=bool(getattr(stage, "is_pure", False)),
         keeps_state_in_scratch=bool(getattr(stage, "keeps_state_in_scratch", False)),
+        fans_out=bool(stage.is_fanout_stage()),
         env_key=_env_key(stage.runtime_env),
         timeout_s=options.get("timeout_s"),
         worker_groups=tuple(options.get("worker_groups", ())),

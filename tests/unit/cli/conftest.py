@@ -14,6 +14,7 @@ import pytest
 from curator_executor.cli.commands import run_command
 from curator_executor.cli.services import Services
 from curator_executor.core.types import BatchError
+from curator_executor.runtime.environment import WorkerEnvironment
 from curator_executor.runtime.run import RunOutcome
 from tests.unit.sinks.runs import report, snapshot, stage_report
 
@@ -107,15 +108,14 @@ class FakeRun:
         settings: Any,
         sinks: Sequence[Any] = (),
         pipeline_name: str = "pipeline",
-        *,
-        python_paths: Sequence[str] = (),
+        environment: WorkerEnvironment | None = None,
     ) -> RunOutcome:
         self.calls.append(
             {
                 "stages": list(stages),
                 "settings": settings,
                 "name": pipeline_name,
-                "python_paths": list(python_paths),
+                "environment": environment,
             }
         )
         for sink in sinks:

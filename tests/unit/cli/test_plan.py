@@ -30,16 +30,17 @@ def test_plan_starts_nothing_and_says_what_would_run(
     assert curator("plan", "pipeline.yaml", run=run) == 0
     assert run.calls == []
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines[:10] == [
-        "halves: 3 stages in 2 pools of workers",
+    assert lines[:11] == [
+        "halves: 3 stages in 3 pools of workers",
         "This machine: 8 CPUs (stages may use 8), memory 16.0 GiB, no GPU",
         "",
         "Stage           A worker takes  Batch  Workers",
         "list            1 CPU               1  1 to 8",
-        "↳ read          1 CPU               1  the same",
+        "read            1 CPU               1  1 to 8",
         "halve           1 CPU               2  1 to 8",
         "",
-        "list + read: one worker for both, tasks pass inside it",
+        "list | read: own workers, because list fans out: its outputs are shared among",
+        "workers",
         "read | halve: own workers, because halve takes batches of 2",
     ]
 
@@ -71,7 +72,7 @@ def test_pools_that_take_turns_are_announced(
     monkeypatch.setattr(plan_module, "this_machine", lambda: Machine(cpus=1))
     assert curator("plan", "pipeline.yaml") == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "takes 2 CPUs and 1 may be used: the pools take turns" in out
+    assert "takes 3 CPUs and 1 may be used: the pools take turns" in out
 
 
 def test_limit_shows_as_one_worker_for_the_reader(
