@@ -59,6 +59,8 @@ def take(pool: Pool, tasks: int) -> list[Segment]:
     while left and pool.queue:
         if len(taken) >= MOST_SEGMENTS and (tasks - left) % size == 0:
             break
+        if taken and (tasks - left) % size == 0 and not _follows(pool.queue[0], taken[-1]):
+            break  # a block has one place in the order of outputs
         first = pool.queue.popleft()
         if first.tasks > left:
             first, rest = first.split(left)
@@ -67,6 +69,10 @@ def take(pool: Pool, tasks: int) -> list[Segment]:
         left -= first.tasks
     pool.queued_tasks -= tasks - left
     return taken
+
+
+def _follows(segment: Segment, before: Segment) -> bool:
+    return segment.position == before.position + before.tasks
 
 
 def split_off(segments: list[Segment], tasks: int) -> tuple[list[Segment], list[Segment]]:
@@ -96,10 +102,13 @@ def into_suspects(unit: Unit, batch_size: int) -> list[Suspect]:
 
 
 def give_back(pool: Pool, segments: Iterable[Segment]) -> None:
-    """Put segments back at the front of the queue, in their order."""
-    for segment in reversed(list(segments)):
-        pool.queue.appendleft(segment)
+    """Put segments back into the queue, where they were: what several workers had may come back
+    in any order.
+    """
+    for segment in segments:
+        pool.queue.append(segment)
         pool.queued_tasks += segment.tasks
+    pool.queue = deque(sorted(pool.queue, key=lambda segment: segment.position))
 
 
 def consume(state: State, pool: Pool, segments: Iterable[Segment]) -> list[ReleaseBlock]:

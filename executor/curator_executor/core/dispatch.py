@@ -17,14 +17,16 @@ from curator_executor.core.types import Call, Segment, Unit
 CALLS_PER_WORKER = 2
 
 
-def dispatch(state: State) -> list[SubmitCall]:
-    """Calls to send now."""
+def dispatch(state: State, *, ignore_room: bool = False) -> list[SubmitCall]:
+    """Calls to send now; with `ignore_room` the first one only, though there be no room for it."""
     if state.ending:
         return []
     submitted: list[SubmitCall] = []
     for pool in reversed(state.pools):
         if not pool.done and may_start(state, pool):
-            submitted.extend(_dispatch_pool(state, pool))
+            submitted.extend(_dispatch_pool(state, pool, ignore_room=ignore_room))
+            if ignore_room and submitted:
+                break
     return submitted
 
 
@@ -33,7 +35,7 @@ def may_start(state: State, pool: Pool) -> bool:
     return not state.settings.batch_mode or state.upstream_done(pool.spec.index)
 
 
-def _dispatch_pool(state: State, pool: Pool) -> list[SubmitCall]:
+def _dispatch_pool(state: State, pool: Pool, *, ignore_room: bool) -> list[SubmitCall]:
     ready = [
         worker
         for worker_id in pool.workers
@@ -48,7 +50,7 @@ def _dispatch_pool(state: State, pool: Pool) -> list[SubmitCall]:
         for worker in sorted(ready, key=lambda w: (len(w.calls), w.id)):
             if len(worker.calls) != depth:
                 continue
-            if not backpressure.has_room(state, pool, in_flight):
+            if not ignore_room and not backpressure.has_room(state, pool, in_flight):
                 return submitted
             call = _next_call(state, pool, worker, len(ready))
             if call is not None:
@@ -56,6 +58,8 @@ def _dispatch_pool(state: State, pool: Pool) -> list[SubmitCall]:
                 pool.calls += 1
                 in_flight += 1
                 submitted.append(SubmitCall(call))
+                if ignore_room:
+                    return submitted
     return submitted
 
 

@@ -91,9 +91,11 @@ def _check_workers(state: State) -> None:
 
 
 def _check_room(state: State) -> None:
-    if len(state.nodes) != 1:
-        return  # first fit over several nodes depends on the order of arrival
-    room = Room(state.nodes)
-    for worker in state.workers.values():
-        fits = room.place(state.pools[worker.pool].spec.need)
-        _require(fits, f"over-committed: {len(state.workers)} workers on {state.nodes[0]}")
+    for node in state.nodes:
+        room = Room([node])
+        # A worker that is still coming up may go anywhere: with one node that is this one.
+        here = (node.id, "") if len(state.nodes) == 1 else (node.id,)
+        for worker in state.workers.values():
+            if worker.node in here:
+                fits = room.place(state.pools[worker.pool].spec.need)
+                _require(fits, f"over-committed: {len(state.workers)} workers, {node}")

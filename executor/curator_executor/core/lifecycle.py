@@ -31,6 +31,7 @@ _ALLOWED: dict[WorkerState, frozenset[WorkerState]] = {
     WorkerState.SETTING_UP: frozenset({WorkerState.READY, WorkerState.STOPPING, WorkerState.GONE}),
     WorkerState.READY: frozenset(
         {
+            WorkerState.CREATED,  # changes stage, and waits for its node
             WorkerState.SETTING_UP,  # changes stage
             WorkerState.DRAINING,
             WorkerState.STOPPING,
@@ -38,7 +39,13 @@ _ALLOWED: dict[WorkerState, frozenset[WorkerState]] = {
         }
     ),
     WorkerState.DRAINING: frozenset(
-        {WorkerState.READY, WorkerState.SETTING_UP, WorkerState.STOPPING, WorkerState.GONE}
+        {
+            WorkerState.READY,
+            WorkerState.CREATED,
+            WorkerState.SETTING_UP,
+            WorkerState.STOPPING,
+            WorkerState.GONE,
+        }
     ),
     WorkerState.STOPPING: frozenset({WorkerState.GONE}),
     WorkerState.GONE: frozenset(),

@@ -21,9 +21,14 @@ from curator_executor.core.lifecycle import WorkerState
 from curator_executor.core.state import Failure, Pool, State, Worker
 from curator_executor.core.types import BatchError, Suspect, Unit
 
+# Failed batches whose input is kept, to run one again by hand; up to 4 MiB each.
+FAILURES_WITH_INPUT = 100
+
 
 def give_up(state: State, error: BatchError, node: str, now: float) -> None:
     """Record a failed batch; ends the run unless failures are ignored."""
+    if len(state.failures) >= FAILURES_WITH_INPUT:
+        error = replace(error, inputs=b"")
     totals = state.totals[error.stage]
     totals.failed += error.tasks
     state.failures.append(Failure(error, node, now))
@@ -69,9 +74,8 @@ def worker_gone(state: State, worker: Worker, death: WorkerDied, now: float) -> 
     pool = state.pools[worker.pool]
     del state.workers[worker.id]
     pool.workers.discard(worker.id)
-    for key, status in list(state.nodes_prepared.items()):
-        if status == "preparing" and key == (worker.pool, worker.node):
-            del state.nodes_prepared[key]
+    if worker.prepares_node:
+        state.nodes_prepared.pop((worker.pool, worker.node), None)
     state.scale_due = True
     if was is WorkerState.STOPPING or state.ending:
         return []
@@ -86,14 +90,14 @@ def worker_gone(state: State, worker: Worker, death: WorkerDied, now: float) -> 
         if index == running:
             actions += _suspect(state, owner, untouched.pop(0), worker, death, now)
         for unit in reversed(untouched):
-            _requeue(owner, unit)
+            requeue(owner, unit)
     if was in (WorkerState.STARTING, WorkerState.CREATED, WorkerState.SETTING_UP):
         _count_setup_death(state, pool, reason)
-    _check_global_state(state, worker, reason)
+    check_global_state(state, worker, reason)
     return actions
 
 
-def _requeue(pool: Pool, unit: Unit) -> None:
+def requeue(pool: Pool, unit: Unit) -> None:
     """Give back input that was not being worked on."""
     if unit.suspect:
         pool.suspects.appendleft(replace(unit.suspect, skip=unit.emitted))
@@ -156,7 +160,8 @@ def _count_setup_death(state: State, pool: Pool, reason: str) -> None:
         )
 
 
-def _check_global_state(state: State, worker: Worker, reason: str) -> None:
+def check_global_state(state: State, worker: Worker, reason: str) -> None:
+    """End the run if a global stage's state went with the worker."""
     for index in worker.hosted:
         pool = state.pools[index]
         head = pool.spec.head

@@ -50,30 +50,40 @@ def _is_open(state: State, pool: Pool) -> bool:
 
 def is_runnable(state: State, pool: Pool) -> bool:
     """Whether a worker of the pool would have something to do now, and may do it."""
+    return has_input(state, pool) and _has_room(state, pool)
+
+
+def has_input(state: State, pool: Pool) -> bool:
+    """Whether there is something that a worker of the pool could take up, room or not."""
     index = pool.spec.index
-    has_input = bool(pool.suspects) or _held_units(state, index) > 0
-    if not has_input:
-        batch = pool.spec.head.batch_size
-        upstream_done = state.upstream_done(index)
-        has_input = pool.queued_tasks >= (1 if upstream_done else batch)
-        has_input = has_input or (pool.spec.head.is_global and upstream_done and not pool.finished)
-    return has_input and backpressure.has_room(
-        state, pool, backpressure.calls_in_flight(state, index)
-    )
+    if pool.suspects or _held_units(state, index) > 0:
+        return True
+    upstream_done = state.upstream_done(index)
+    if pool.queued_tasks >= (1 if upstream_done else pool.spec.head.batch_size):
+        return True
+    return pool.spec.head.is_global and upstream_done and not pool.finished
+
+
+def _has_room(state: State, pool: Pool) -> bool:
+    in_flight = backpressure.calls_in_flight(state, pool.spec.index)
+    return backpressure.has_room(state, pool, in_flight)
 
 
 def _held_units(state: State, pool: PoolIndex) -> int:
     return sum(len(worker.units.get(pool, ())) for worker in state.workers.values())
 
 
+def _most(state: State, pool: Pool) -> int:
+    """Most workers that the pool is allowed."""
+    head = pool.spec.head
+    limits = (head.max_workers, state.settings.max_workers_per_stage, pool.spec.fixed_workers)
+    return min((limit for limit in limits if limit is not None), default=1_000_000)
+
+
 def _load(state: State, pool: Pool, now: float) -> PoolLoad:
     index = pool.spec.index
     head = pool.spec.head
-    most = head.max_workers if head.max_workers is not None else 1_000_000
-    if state.settings.max_workers_per_stage is not None:
-        most = min(most, state.settings.max_workers_per_stage)
-    if head.is_global:
-        most = 1
+    most = _most(state, pool)
     if state.upstream_done(index):
         waiting = -(-pool.queued_tasks // head.batch_size) + len(pool.suspects)
         most = min(most, max(1, waiting + _held_units(state, index)))
@@ -177,20 +187,87 @@ def _name(state: State, worker: Worker) -> str:
 
 def _free_for(state: State, pool: Pool) -> list[Worker]:
     index = pool.spec.index
-    only_held = not pool.queue and not pool.suspects and _held_units(state, index) > 0
+    bound = _bound_to(state, pool)
     free = []
-    for worker in state.workers.values():
-        if only_held and not worker.units.get(index):
+    for worker in bound or state.workers.values():
+        if bound and worker.state is WorkerState.READY and worker.pool != index:
+            worker.go(WorkerState.DRAINING)  # it alone can go on with what it holds
+        if worker.state is not WorkerState.DRAINING or worker.calls or worker.pool == index:
             continue
-        if only_held and worker.state is WorkerState.READY:
-            worker.go(WorkerState.DRAINING)  # it alone can finish what it holds
-        if (
-            worker.state is WorkerState.DRAINING
-            and not worker.calls
-            and may_share(state, worker.pool, index)
-        ):
+        if pool.workers and _is_held_up(state, worker):
+            continue  # what it holds would wait for nothing: the pool has workers
+        if may_share(state, worker.pool, index):
             free.append(worker)
     return free
+
+
+def _bound_to(state: State, pool: Pool) -> list[Worker]:
+    """The workers that alone can do what is left of a pool now; empty if any worker could.
+
+    They hold its unfinished input, and nothing else waits; or the state of its global stage.
+    """
+    index = pool.spec.index
+    if pool.spec.head.is_global:
+        return [worker for worker in state.workers.values() if index in worker.hosted]
+    if pool.queue or pool.suspects:
+        return []
+    return [worker for worker in state.workers.values() if worker.units.get(index)]
+
+
+def _is_held_up(state: State, worker: Worker) -> bool:
+    """Whether it holds unfinished input or a global stage's state of its current pool."""
+    pool = state.pools[worker.pool]
+    return bool(worker.units.get(worker.pool)) or (pool.spec.head.is_global and not pool.done)
+
+
+def _keeps_state(state: State, worker: Worker) -> bool:
+    """Whether it must not end: it holds unfinished input, or what a global stage has taken in."""
+    return any(worker.units.values()) or any(
+        pool.spec.head.is_global
+        and not pool.spec.head.keeps_state_in_scratch
+        and not pool.done
+        and pool.consumed > 0
+        for pool in (state.pools[index] for index in worker.hosted)
+    )
+
+
+def call_home(state: State, now: float, *, ignore_room: bool = False) -> list[Action]:
+    """Send free workers back to what they alone can go on with, once there is room for it.
+
+    Called after `dispatch`: a worker that is free then has nothing to do where it is.
+    """
+    actions: list[Action] = []
+    for worker in state.workers.values():
+        if len(worker.hosted) < 2 or not worker.is_free:
+            continue
+        for pool in reversed(state.pools):
+            index = pool.spec.index
+            if index == worker.pool or index not in worker.hosted or pool.done:
+                continue
+            waits = bool(worker.units.get(index)) or (
+                pool.spec.head.is_global and has_input(state, pool)
+            )
+            if not waits or not (ignore_room or _has_room(state, pool)):
+                continue
+            if _make_way(state, pool):
+                state.decide(now, index, f"call worker {worker.id} back", "it holds its input")
+                actions += assign(state, worker, pool, now)
+                state.scale_due = True
+                break
+    return actions
+
+
+def _make_way(state: State, pool: Pool) -> bool:
+    """Whether the pool may have one more worker at work: one that is idle steps back for it."""
+    active = [w for w in _mine(state, pool) if w.state is not WorkerState.DRAINING]
+    if len(active) < _most(state, pool):
+        return True
+    for worker in active:
+        idle = worker.state is WorkerState.READY and not worker.calls
+        if idle and not worker.units.get(pool.spec.index):
+            worker.go(WorkerState.DRAINING)
+            return True
+    return False
 
 
 def assign(state: State, worker: Worker, pool: Pool, now: float) -> list[Action]:
@@ -201,14 +278,24 @@ def assign(state: State, worker: Worker, pool: Pool, now: float) -> list[Action]
     worker.pool = pool.spec.index
     worker.since = now
     if pool.spec.index in worker.hosted:
-        worker.go(WorkerState.READY)
+        if worker.state is WorkerState.DRAINING:
+            worker.go(WorkerState.READY)
         return []
-    finished = old.spec.index if old.done and old.spec.index in worker.hosted else None
+    pool.workers_started += 1
+    if state.nodes_prepared.get((pool.spec.index, worker.node)) == "preparing":
+        worker.go(WorkerState.CREATED)  # goes on when the other one has prepared the node
+        return []
+    return [begin_setup(state, worker)]
+
+
+def begin_setup(state: State, worker: Worker) -> SetupWorker:
+    """Let a worker set up its pool; a pool that is done is torn down in it first."""
+    pool = state.pools[worker.pool]
+    worker.go(WorkerState.SETTING_UP)
+    finished = next((index for index in worker.hosted if state.pools[index].done), None)
     if finished is not None:
         worker.hosted.discard(finished)
-    worker.go(WorkerState.SETTING_UP)
-    pool.workers_started += 1
-    return [SetupWorker(worker.id, pool.spec.index, claim_node(state, worker, pool), finished)]
+    return SetupWorker(worker.id, worker.pool, claim_node(state, worker, pool), finished)
 
 
 def claim_node(state: State, worker: Worker, pool: Pool) -> bool:
@@ -217,19 +304,20 @@ def claim_node(state: State, worker: Worker, pool: Pool) -> bool:
     if key in state.nodes_prepared:
         return False
     state.nodes_prepared[key] = "preparing"
+    worker.prepares_node = True
     return True
 
 
 def _stop_useless(state: State) -> list[Action]:
     """Stop drained workers that no pool can take up.
 
-    A worker that holds unfinished input stays: only it can finish it.
+    A worker that holds unfinished input, or a global stage's state, stays: only it can go on.
     """
     actions: list[Action] = []
     for worker in list(state.workers.values()):
         if not (worker.state is WorkerState.DRAINING and not worker.calls):
             continue
-        if any(worker.units.values()):
+        if _keeps_state(state, worker):
             continue
         waiting = [pool for pool in state.pools if _missing(state, pool) > 0]
         blocked_room = any(not may_share(state, worker.pool, p.spec.index) for p in waiting)
@@ -247,12 +335,16 @@ def _start_missing(state: State, reason: dict[PoolIndex, str], now: float) -> li
     for worker in state.workers.values():
         room.place(state.pools[worker.pool].spec.need)
     actions: list[Action] = []
-    missing = {pool.spec.index: max(0, _missing(state, pool)) for pool in state.pools}
+    missing = {
+        pool.spec.index: max(0, _missing(state, pool))
+        for pool in state.pools
+        if not (pool.spec.head.is_global and _bound_to(state, pool))
+    }
     # Round by round, so that every pool has its first worker before any has its second.
     while any(missing.values()):
         for pool in state.pools:
             index = pool.spec.index
-            if not missing[index]:
+            if not missing.get(index):
                 continue
             if not room.place(pool.spec.need):
                 missing[index] = 0

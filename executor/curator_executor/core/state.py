@@ -73,7 +73,8 @@ class Worker:
         units: unfinished input by pool; the first unit of the current pool is worked on.
         calls: calls in flight, oldest first; at most two.
         since: when it was given its current pool.
-        idle_since: when it last had nothing to do, or None while it has.
+        prepares_node: it runs the node's set-up, for which others wait.
+        written_off: it is being killed; its input is elsewhere, so what still comes of it is void.
     """
 
     id: WorkerId
@@ -81,6 +82,8 @@ class Worker:
     since: float
     state: WorkerState = WorkerState.STARTING
     node: NodeId = ""
+    prepares_node: bool = False
+    written_off: bool = False
     hosted: set[PoolIndex] = field(default_factory=set)
     units: dict[PoolIndex, deque[Unit]] = field(default_factory=dict)
     calls: deque[Call] = field(default_factory=deque)

@@ -15,7 +15,7 @@ from curator_executor.core.actions import (
     Action,
     KeepOutput,
     KillWorker,
-    SetupWorker,
+    ReleaseBlock,
     StopWorker,
 )
 from curator_executor.core.dispatch import dispatch
@@ -67,7 +67,16 @@ def step(state: State, events: Iterable[Event], now: float) -> list[Action]:
         actions += scaling.scale(state, now)
         actions += dispatch(state)
         state.next_scale_at = min(state.next_scale_at, now + state.settings.quantum_s)
+    actions += _follow(scaling.call_home(state, now), state)
+    if _stands_still(state):
+        # Whatever the limits say: one call that may go over them is better than none for ever.
+        forced: list[Action] = [*scaling.call_home(state, now, ignore_room=True)]
+        actions += forced + list(dispatch(state, ignore_room=True))
     return actions
+
+
+def _follow(moves: list[Action], state: State) -> list[Action]:
+    return [*moves, *dispatch(state)] if moves else []
 
 
 def _someone_waits(state: State) -> bool:
@@ -75,14 +84,16 @@ def _someone_waits(state: State) -> bool:
     if not any(worker.is_free for worker in state.workers.values()):
         return False
     return any(
-        not pool.done and not pool.workers and scaling.is_runnable(state, pool)
+        not pool.done
+        and all(state.workers[w].state is WorkerState.DRAINING for w in pool.workers)
+        and scaling.is_runnable(state, pool)
         for pool in state.pools
-    ) or any(
-        worker.units.get(pool.spec.index) and worker.pool != pool.spec.index and worker.is_free
-        for pool in state.pools
-        if not pool.done
-        for worker in state.workers.values()
     )
+
+
+def _stands_still(state: State) -> bool:
+    """No call is running and no worker is coming or going, though there is work."""
+    return bool(state.workers) and all(worker.is_free for worker in state.workers.values())
 
 
 def _take_in(state: State, event: Event, now: float) -> list[Action]:
@@ -129,8 +140,7 @@ def _created(state: State, worker: Worker | None, node: str) -> list[Action]:
     if status == "preparing":
         worker.go(WorkerState.CREATED)
         return []
-    worker.go(WorkerState.SETTING_UP)
-    return [SetupWorker(worker.id, worker.pool, scaling.claim_node(state, worker, pool))]
+    return [scaling.begin_setup(state, worker)]
 
 
 def _wake_waiting(state: State) -> list[Action]:
@@ -140,9 +150,7 @@ def _wake_waiting(state: State) -> list[Action]:
         if worker.state is not WorkerState.CREATED:
             continue
         if state.nodes_prepared.get((worker.pool, worker.node)) != "preparing":
-            worker.go(WorkerState.SETTING_UP)
-            prepare = scaling.claim_node(state, worker, state.pools[worker.pool])
-            actions.append(SetupWorker(worker.id, worker.pool, prepare))
+            actions.append(scaling.begin_setup(state, worker))
     return actions
 
 
@@ -155,6 +163,7 @@ def _ready(state: State, worker: Worker | None, setup_s: float) -> list[Action]:
     pool.setup_deaths = 0
     state.totals[pool.spec.head.index].setup_s += setup_s
     state.nodes_prepared[(worker.pool, worker.node)] = "prepared"
+    worker.prepares_node = False
     if pool.done:
         state.scale_due = True
     return _wake_waiting(state)
@@ -189,6 +198,8 @@ def _call_done(
     call = _pop_call(worker, call_id)
     if call is None:
         return []
+    if worker.written_off:
+        return [ReleaseBlock(call.block)] if report.out_tasks else []
     pool = state.pools[call.pool]
     actions: list[Action] = []
     position = _position(worker, call)
@@ -239,11 +250,12 @@ def _accept_output(
     block = Block(call.block, index + 1, report.out_tasks, report.out_bytes, report.out_tasks)
     state.blocks[block.id] = block
     below.held_bytes += report.out_bytes
+    position_below = below.accepted
     below.accepted += report.out_tasks
     if state.settings.batch_mode:
         pool.out_blocks.append(((position, pool.chunk), block.id, report.out_tasks))
     else:
-        below.queue.append(Segment(block.id, 0, report.out_tasks, below.accepted))
+        below.queue.append(Segment(block.id, 0, report.out_tasks, position_below))
         below.queued_tasks += report.out_tasks
     return []
 
@@ -300,23 +312,35 @@ def _broken(
     Its batches run one by one from then on; one that fails so by itself is given up. The worker is
     replaced, for what it holds is not known.
     """
-    if worker is None:
-        return []
-    call = _pop_call(worker, call_id)
-    if call is None:
+    call = _pop_call(worker, call_id) if worker else None
+    if worker is None or call is None or worker.state is WorkerState.STOPPING:
         return []
     pool = state.pools[call.pool]
     units = worker.queue(call.pool)
+    unit = None if call.finish or not units else units.popleft()
+    _write_off(state, worker)
     actions: list[Action] = [KillWorker(worker.id, error.message)]
-    if call.finish or not units:
+    size = pool.spec.head.batch_size
+    if unit is None:
         recovery.give_up(state, replace(error, fatal=True), worker.node, now)
-        return actions
-    unit = units.popleft()
-    if unit.suspect is None and unit.tasks > pool.spec.head.batch_size:
-        pool.suspects.extend(batching.into_suspects(unit, pool.spec.head.batch_size))
-        return actions
-    recovery.give_up(state, replace(error, tasks=unit.tasks), worker.node, now)
-    return actions + list(batching.consume(state, pool, unit.segments))
+    elif unit.suspect is None and unit.tasks > size:
+        pool.suspects.extend(batching.into_suspects(unit, size))
+    else:
+        recovery.give_up(state, replace(error, tasks=unit.tasks), worker.node, now)
+        actions += batching.consume(state, pool, unit.segments)
+    recovery.check_global_state(state, worker, error.message)
+    return actions
+
+
+def _write_off(state: State, worker: Worker) -> None:
+    """Take back what a worker has, before it is killed: it gets nothing new, gives nothing more."""
+    for index, units in worker.units.items():
+        for unit in reversed(units):
+            recovery.requeue(state.pools[index], unit)
+        units.clear()
+    worker.written_off = True
+    worker.go(WorkerState.STOPPING)
+    state.scale_due = True
 
 
 def _close_pools(state: State) -> list[Action]:

@@ -7,14 +7,22 @@ time to the next thing that happens. The same workload and seed give the same ru
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from curator_executor.core.actions import SetupWorker, StartWorker
-from curator_executor.core.events import Event, NodesChanged, WorkerDied, WorkerStopped
+from curator_executor.core.events import (
+    CallBroken,
+    CallDone,
+    Event,
+    NodesChanged,
+    WorkerDied,
+    WorkerStopped,
+)
 from curator_executor.core.types import (
     SOURCE_BLOCK,
     BlockId,
     Call,
+    CallReport,
     Node,
     NodeId,
     PoolIndex,
@@ -23,7 +31,7 @@ from curator_executor.core.types import (
     WorkerId,
 )
 from curator_executor.simulation.clock import SimulatedClock
-from curator_executor.simulation.ledger import Ledger
+from curator_executor.simulation.ledger import Ledger, StagedBatch
 from curator_executor.simulation.worker import ContractBroken, Outputs, SimulatedWorker
 from curator_executor.simulation.workload import TaskPath, Workload
 
@@ -88,22 +96,35 @@ class SimulatedPool:
 
     def tell(self, worker: SimulatedWorker, event: Event) -> None:
         """The driver hears of it after the latency, unless the worker's end came before."""
+        self._deliver(worker, event, lambda: None)
 
+    def come_back(
+        self, worker: SimulatedWorker, call: Call, report: CallReport, outputs: Outputs
+    ) -> None:
+        """A call is done; its block is there when the driver hears of it."""
+        event = CallDone(worker.number, call.id, report)
+        self._deliver(worker, event, lambda: self._store(call.block, outputs))
+
+    def broke(self, worker: SimulatedWorker, event: CallBroken, lost: StagedBatch | None) -> None:
+        """A call could not be carried out; a batch that was alone in it is given up."""
+        self._deliver(worker, event, lambda: self.ledger.failed.update([lost] if lost else []))
+
+    def _deliver(self, worker: SimulatedWorker, event: Event, before: Callable[[], None]) -> None:
         def arrive() -> None:
             if worker.number not in self._known_to_driver:
                 return
             if isinstance(event, (WorkerDied, WorkerStopped)):
                 self._known_to_driver.discard(worker.number)
-            if hasattr(event, "call"):
+            if isinstance(event, (CallDone, CallBroken)):
                 self._calls[worker.number] -= 1
+            before()
             self._inbox.append(event)
 
         self.clock.after(self.workload.latency_s, arrive)
 
-    def store(self, call: Call, outputs: Outputs) -> None:
-        """A block is there."""
+    def _store(self, block: BlockId, outputs: Outputs) -> None:
         if outputs:
-            self._blocks[call.block] = outputs
+            self._blocks[block] = outputs
             self._stored_bytes += sum(size for _, size in outputs)
             self.ledger.most_held_bytes = max(self.ledger.most_held_bytes, self._stored_bytes)
 

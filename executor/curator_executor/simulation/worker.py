@@ -16,7 +16,6 @@ from typing import Protocol
 from curator_executor.core.actions import SetupWorker
 from curator_executor.core.events import (
     CallBroken,
-    CallDone,
     Event,
     WorkerCreated,
     WorkerDied,
@@ -35,7 +34,7 @@ from curator_executor.core.types import (
     WorkerId,
 )
 from curator_executor.simulation.clock import SimulatedClock
-from curator_executor.simulation.ledger import Ledger
+from curator_executor.simulation.ledger import Ledger, StagedBatch
 from curator_executor.simulation.workload import TaskPath, Workload
 
 # As in `runtime.host`: a call comes back after this many times its aim, finished or not.
@@ -63,8 +62,13 @@ class World(Protocol):
     def tell(self, worker: SimulatedWorker, event: Event) -> None:
         """The driver hears of it after the latency."""
 
-    def store(self, call: Call, outputs: Outputs) -> None:
-        """A block is there."""
+    def come_back(
+        self, worker: SimulatedWorker, call: Call, report: CallReport, outputs: Outputs
+    ) -> None:
+        """A call is done; its block is there when the driver hears of it."""
+
+    def broke(self, worker: SimulatedWorker, event: CallBroken, lost: StagedBatch | None) -> None:
+        """A call could not be carried out; a batch that was alone in it is given up."""
 
     def freed(self, worker: SimulatedWorker) -> None:
         """The worker's resources are free again."""
@@ -193,7 +197,9 @@ class SimulatedWorker:
         for stage in stages:
             if self.world.workload.work[stage.index].setup_raises:
                 failed = BatchError(stage.index, 0, (), "SetupError", "it raises", "")
-                return _Outcome(seconds, partial(self._tell, WorkerSetupFailed(self.number, failed)))
+                return _Outcome(
+                    seconds, partial(self._tell, WorkerSetupFailed(self.number, failed))
+                )
 
         def ready() -> None:
             self.pool = action.pool
@@ -225,13 +231,14 @@ class SimulatedWorker:
             held.append(_Held(0, self._finish(call.pool), call.skip))
         if not held:
             raise ContractBroken(f"{call}: nothing to go on with")
-        faults, ledger = self.world.workload.faults, self.world.ledger
-        if ledger.broken < faults.most_broken and self.world.dice.random() < faults.breaks:
-            ledger.broken += 1
+        if len(held) == 1 and tasks and self._breaks():
             held.popleft()
-            stage = self.world.pools[call.pool].head.index
-            error = BatchError(stage, 0, (), "StoreFull", "the call broke", "")
-            return _Outcome(0.01, partial(self._tell, CallBroken(self.number, call.id, error)))
+            head = self.world.pools[call.pool].head
+            error = BatchError(head.index, 0, (), "StoreFull", "the call broke", "")
+            event = CallBroken(self.number, call.id, error)
+            alone = len(tasks) <= head.batch_size
+            lost = (head.index, tuple(tasks)) if alone else None
+            return _Outcome(0.01, partial(self.world.broke, self, event, lost))
         report, outputs = CallReport(), list[tuple[TaskPath, int]]()
         self._spent = 0.0
         try:
@@ -244,11 +251,13 @@ class SimulatedWorker:
         report.finished = done and call.finish
         self._fill(report, outputs)
 
-        def come_back() -> None:
-            self.world.store(call, outputs)
-            self.world.tell(self, CallDone(self.number, call.id, report))
+        return _Outcome(report.wall_s, partial(self.world.come_back, self, call, report, outputs))
 
-        return _Outcome(report.wall_s, come_back)
+    def _breaks(self) -> bool:
+        faults, ledger = self.world.workload.faults, self.world.ledger
+        breaks = ledger.broken < faults.most_broken and self.world.dice.random() < faults.breaks
+        ledger.broken += breaks
+        return breaks
 
     def _fill(self, report: CallReport, outputs: Outputs) -> None:
         report.out_tasks = len(outputs)
