@@ -122,10 +122,12 @@ class PoolHost:
         for position, stage in enumerate(self.stages):
             me = WorkerMetadata(worker_id=str(self.worker), allocation=stage.resources)
             attempts = self.plan.setup_attempts[position]
+            prepared = not node_setup
             for attempt in range(1, attempts + 1):
                 try:
-                    if node_setup:
+                    if not prepared:
                         stage.setup_on_node(node, me)
+                        prepared = True
                     stage.setup(me)
                     break
                 except Exception as error:
