@@ -21,6 +21,7 @@ class StageWorker:
         self.number = number
         self.blame_key = blame_key
         self.hosts: dict[int, PoolHost] = {}
+        self.problems: list[str] = []
         for path in reversed(python_paths):
             if path not in sys.path:
                 sys.path.insert(0, path)
@@ -34,7 +35,7 @@ class StageWorker:
     def setup(self, pool: int, plan: PoolPlan, node: str, node_setup: bool, teardown: int) -> Any:
         """Set up a pool's stages; the seconds it took, or what went wrong."""
         if teardown >= 0 and teardown in self.hosts:
-            self.hosts.pop(teardown).teardown()
+            self._tear_down(teardown)
         host = PoolHost(plan, self.number, node)
         try:
             seconds = host.setup(node_setup=node_setup)
@@ -72,6 +73,12 @@ class StageWorker:
 
     def teardown(self) -> str:
         """Tear down all stages; what went wrong, or ""."""
-        problems = [problem for host in self.hosts.values() if (problem := host.teardown())]
-        self.hosts = {}
-        return "; ".join(problems)
+        for pool in list(self.hosts):
+            self._tear_down(pool)
+        return "; ".join(self.problems)
+
+    def _tear_down(self, pool: int) -> None:
+        """Tear a pool's stages down; what goes wrong is told when the worker ends."""
+        problem = self.hosts.pop(pool).teardown()
+        if problem:
+            self.problems.append(problem)
