@@ -176,13 +176,7 @@ def _plan(
     settings: RunSettings,
 ) -> PoolPlan:
     mine = [stages[spec.index] for spec in pool.stages]
-    try:
-        pickled = cloudpickle.dumps(mine)
-    except Exception as error:
-        raise InvalidPipeline(
-            f'stage "{pool.name}" cannot be sent to a worker: {error}. Open files, locks and '
-            "connections belong into setup(), which runs in the worker."
-        ) from error
+    pickled = _pickled(mine, [spec.name for spec in pool.stages])
     return PoolPlan(
         stages=pickled,
         indexes=tuple(spec.index for spec in pool.stages),
@@ -195,6 +189,31 @@ def _plan(
         target_call_s=settings.target_call_s,
         block_bytes=settings.max_block_bytes,
     )
+
+
+def _pickled(stages: Sequence[Stage], names: Sequence[str]) -> bytes:
+    """Stages that share a worker, in one piece: what they share stays shared.
+
+    Raises:
+        InvalidPipeline: names the stage that cannot be pickled.
+    """
+    try:
+        pickled: bytes = cloudpickle.dumps(stages)
+        return pickled
+    except Exception as error:
+        name = next((n for s, n in zip(stages, names, strict=True) if not _can_pickle(s)), names[0])
+        raise InvalidPipeline(
+            f'stage "{name}" cannot be sent to a worker: {error}. Open files, locks and '
+            "connections belong into setup(), which runs in the worker."
+        ) from error
+
+
+def _can_pickle(stage: Stage) -> bool:
+    try:
+        cloudpickle.dumps(stage)
+    except Exception:  # noqa: BLE001 - a user's attribute may raise anything when pickled
+        return False
+    return True
 
 
 def _run(job: _Job, sinks: Sequence[ProgressSink]) -> RunOutcome:
@@ -253,7 +272,9 @@ def _stage_env(job: _Job, pool: PoolSpec) -> dict[str, Any] | None:
 
 
 def _require_fit(pools: tuple[PoolSpec, ...], nodes: tuple[Node, ...]) -> None:
-    problems = check_fits([(pool.name, pool.need) for pool in pools], nodes)
+    # Each stage by itself first: of stages that share a worker, the message names the large one.
+    problems = check_fits([(s.name, s.need) for pool in pools for s in pool.stages], nodes)
+    problems = problems or check_fits([(pool.name, pool.need) for pool in pools], nodes)
     if problems:
         raise DoesNotFit("\n".join(problems))
 
