@@ -21,7 +21,8 @@ class WorkerPool(Protocol):
     For each worker: `WorkerCreated` once, or `WorkerDied`; after `setup`, `WorkerReady`,
     `WorkerSetupFailed` or `WorkerDied`; for each call, `CallDone`, `CallBroken`, or one
     `WorkerDied` for all it had; after `stop`, `WorkerStopped` or `WorkerDied`. Nothing comes after
-    a worker's end.
+    a worker's end, but `stop` and `kill` of one that is not there are answered with `WorkerDied`:
+    the news of its end may have been lost in an interrupt.
     """
 
     def now(self) -> float:
