@@ -279,15 +279,16 @@ class RayWorkerPool:
         solo = next((call for call, _ in actor.calls.values() if call.solo), None)
         if solo is None:
             return WorkerDied(worker, reason)
-        tasks = self._read(solo.segments)
+        ids, inputs = self._identify(solo)
+        stage = blame.read(self._blame_key(worker))
+        return WorkerDied(worker, reason, task_ids=ids, inputs=inputs, stage=stage)
+
+    def _identify(self, call: Call) -> tuple[tuple[str, ...], bytes]:
+        """Ids of a call's input tasks; and the tasks, pickled, or b"" where they are too large."""
+        tasks = self._read(call.segments)
         pickled = cloudpickle.dumps(tasks)
-        return WorkerDied(
-            worker,
-            reason,
-            task_ids=tuple(task.task_id for task in tasks),
-            inputs=pickled if len(pickled) <= KEPT_INPUT_BYTES else b"",
-            stage=blame.read(self._blame_key(worker)),
-        )
+        kept = pickled if len(pickled) <= KEPT_INPUT_BYTES else b""
+        return tuple(task.task_id for task in tasks), kept
 
     def _read(self, segments: Sequence[Segment]) -> list[Any]:
         """The tasks of some segments, in this process."""
@@ -307,6 +308,16 @@ class RayWorkerPool:
         error = faults.call_error(value, self._launches[pool].spec.head.index)
         if call is not None:
             actor.calls.pop(call.id, None)
+            if call.solo:
+                # An output that cannot be pickled, say: nobody but the driver knows whose it is.
+                ids, inputs = self._identify(call)
+                stage = blame.read(self._blame_key(worker))
+                error = replace(
+                    error,
+                    task_ids=ids,
+                    inputs=inputs,
+                    stage=error.stage if stage is None else stage,
+                )
             return CallBroken(worker, call.id, error)
         if setup:
             return WorkerSetupFailed(worker, error)
