@@ -133,6 +133,43 @@ def raw_actors_in_blocks(workload: str, values: Sequence[Any]) -> list[Any]:
     return _flat(_chain(BLOCK[workload], _blocks(values), WINDOW))
 
 
+def split_fan_out(values: list[int]) -> list[list[int]]:
+    """Ten values for each, in ten lists as long as the input."""
+    many = fan_out_block(values)
+    return [many[start : start + len(values)] for start in range(0, len(many), len(values))]
+
+
+class Joiner:
+    """The last raw actor where blocks are filled up again: takes two halves."""
+
+    def call(self, values: list[int], more: list[int]) -> list[int]:
+        """Both lists in one."""
+        return [*values, *more]
+
+
+def raw_actors_refilled(workload: str, values: Sequence[Any]) -> list[Any]:
+    """W4 with about 32 tasks in every call: what fans out is split, what was halved is joined."""
+    import ray
+
+    first, second = start_actors((split_fan_out, keep_even))
+    joiner: Any = ray.remote(num_cpus=1)(Joiner)
+    third = joiner.remote()
+    under_way: list[Any] = []
+    results: list[Any] = []
+    for block in _blocks(values):
+        parts = first.call.options(num_returns=FAN_OUT).remote(block)
+        kept = [second.call.remote(part) for part in parts]
+        under_way += [third.call.remote(*kept[k : k + 2]) for k in range(0, FAN_OUT, 2)]
+        if len(under_way) >= WINDOW:
+            half = WINDOW // 2
+            results.extend(ray.get(under_way[:half]))
+            del under_way[:half]
+    results.extend(ray.get(under_way))
+    for actor in (first, second, third):
+        ray.kill(actor)
+    return _flat(results)
+
+
 class RowStep:
     """A row function for Ray Data; a class, so that it runs in an actor."""
 
@@ -198,5 +235,6 @@ BASELINES: dict[str, Callable[[str, Sequence[Any]], list[Any]]] = {
     "plain": plain_loop,
     "raw": raw_actors,
     "raw32": raw_actors_in_blocks,
+    "raw32_refilled": raw_actors_refilled,
     "ray_data": ray_data,
 }

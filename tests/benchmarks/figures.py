@@ -203,6 +203,9 @@ FORMULAS: dict[str, Callable[[Measurements], float]] = {
     ),
     "W2_pinned_peak_mb": lambda m: m.peak("W2", "pinned_peak") / MB,
     "W4_steady_vs_raw32": lambda m: m.steady_per_s("W4", "ours") / m.steady_per_s("W4", "raw32"),
+    "W4_steady_vs_raw32_refilled": lambda m: (
+        m.steady_per_s("W4", "ours") / m.steady_per_s("W4", "raw32_refilled")
+    ),
     "W5_wall_vs_raw": lambda m: (
         m.median("W5", "ours", 1, "wall_s") / m.median("W5", "raw", 1, "wall_s")
     ),

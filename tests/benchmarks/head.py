@@ -16,11 +16,12 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGICAL_CPUS = 8
-START_TIMEOUT_S = 120
+# Ray gives a node 30 s to come up, which a busy machine may need more than once.
+STARTS = 3
 STOP_TIMEOUT_S = 60
 
 
@@ -54,8 +55,6 @@ def run_environment() -> dict[str, str]:
         [str(ROOT), str(ROOT / "executor"), str(ROOT / "crds")]
     )
     environment.pop("RAY_ADDRESS", None)
-    # A busy machine takes longer than Ray's default of 30 s to bring a node up.
-    environment["RAY_raylet_start_wait_time_s"] = str(START_TIMEOUT_S)
     environment["RAY_AUTH_MODE"] = "token"
     environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     environment["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
@@ -63,7 +62,7 @@ def run_environment() -> dict[str, str]:
 
 
 class RayHead:
-    """A running node; a context manager.
+    """A running node: `with RayHead(...) as address`.
 
     Args:
         store_bytes: capacity of the object store.
@@ -76,7 +75,24 @@ class RayHead:
         self._process: subprocess.Popen[str] | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> HeadAddress:
+        for attempt in range(1, STARTS + 1):
+            address = self._start()
+            if address:
+                return address
+            self._stop()
+            print(f"Ray did not start ({attempt} of {STARTS} attempts)", file=sys.stderr)
+        raise RuntimeError(f"Ray did not start in {STARTS} attempts")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def _start(self) -> HeadAddress | None:
         # Short, because Ray puts sockets below it and their paths may have 107 characters.
         self._directory = tempfile.TemporaryDirectory(prefix="cb", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
@@ -88,27 +104,13 @@ class RayHead:
             cwd=ROOT,
             env={**self._environment, "RAY_TMPDIR": self._directory.name},
         )
-        return self
-
-    def where(self) -> HeadAddress:
-        """Wait for the node; its address.
-
-        Raises:
-            RuntimeError: the node did not start.
-        """
-        assert self._process
         assert self._process.stdout
         for line in self._process.stdout:
             if line.startswith("{"):
                 return HeadAddress(**json.loads(line))
-        raise RuntimeError(f"Ray did not start: exit code {self._process.wait()}")
+        return None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _stop(self) -> None:
         assert self._process
         assert self._process.stdin
         assert self._directory

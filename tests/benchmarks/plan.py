@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.benchmarks.child import Assignment
+from tests.benchmarks.workloads import WORKLOADS
 
 MB = 1_000_000
 GB = 1_000 * MB
@@ -25,13 +26,13 @@ class Entry:
         contestant: who does it.
         quick: sizes in the quick form; empty to leave it out.
         full: sizes in the full form.
-        warm_up: size of the uncounted first run.
+        warm_up: size of the uncounted first run of every driver process.
+        repeat: times that a driver process goes through its sizes.
         quick_store: capacity of the object store in the quick form, bytes.
         full_store: the same in the full form.
-        quick_repeat: repetitions in the quick form.
-        full_repeat: repetitions in the full form.
-        timeout_s: after which the contestant is ended, in the full form; the quick form takes
-            at most half.
+        rounds: driver processes in the full form, in turn with the other contestants; the quick
+            form has one.
+        timeout_s: after which a driver process is ended.
     """
 
     workload: str
@@ -39,11 +40,11 @@ class Entry:
     quick: tuple[int, ...]
     full: tuple[int, ...]
     warm_up: int = 100
+    repeat: int = 1
     quick_store: int = MAIN_STORE
     full_store: int = MAIN_STORE
-    quick_repeat: int = 1
-    full_repeat: int = 3
-    timeout_s: float = 600.0
+    rounds: int = 3
+    timeout_s: float = 300.0
 
 
 BIG = (1, 100_000, 500_000)
@@ -52,27 +53,28 @@ PLAN = (
     Entry("W1", "ours_fused", (1, 100_000), BIG),
     Entry("W1", "raw", (1, 3_000), (1, 20_000)),
     Entry("W1", "ray_data", (1, 5_000), (1, 20_000)),
-    Entry("W1", "plain", (100_000,), (500_000,)),
-    Entry("W1b", "ours", (1, 100_000), (1, 500_000)),
+    Entry("W1", "plain", (100_000,), (500_000,), rounds=1),
+    Entry("W1b", "ours", (1, 200_000), (1, 500_000)),
     Entry("W1b", "ours_fused", (), (1, 500_000)),
-    Entry("W1b", "raw32", (1, 20_000), (1, 100_000)),
+    Entry("W1b", "raw32", (1, 100_000), (1, 200_000)),
     Entry("W1b", "ray_data", (), (1, 20_000)),
-    Entry("W1b", "plain", (), (500_000,)),
+    Entry("W1b", "plain", (), (500_000,), rounds=1),
     Entry("W2", "ours", (100,), (400,), warm_up=8),
     Entry("W2", "ours_fused", (), (400,), warm_up=8),
     Entry("W2", "raw", (100,), (400,), warm_up=8),
     Entry("W2", "ray_data", (), (400,), warm_up=8),
-    Entry("W2", "plain", (), (400,), warm_up=8),
-    Entry("W4", "ours", (1, 10_000), (1, 50_000)),
+    Entry("W2", "plain", (), (400,), warm_up=8, rounds=1),
+    Entry("W4", "ours", (1, 20_000), (1, 50_000)),
     Entry("W4", "ours_fused", (), (1, 50_000)),
     Entry("W4", "raw", (), (1, 20_000)),
-    Entry("W4", "raw32", (1, 5_000), (1, 20_000)),
-    Entry("W4", "ray_data", (), (1, 20_000)),
-    Entry("W4", "plain", (), (50_000,)),
-    Entry("W5", "ours", (1,), (1,), warm_up=1, quick_repeat=5, full_repeat=15),
-    Entry("W5", "ours_fused", (), (1,), warm_up=1, full_repeat=15),
-    Entry("W5", "raw", (1,), (1,), warm_up=1, quick_repeat=5, full_repeat=15),
-    Entry("W5", "ray_data", (), (1,), warm_up=1, full_repeat=5),
+    Entry("W4", "raw32", (1, 50_000), (1, 100_000)),
+    Entry("W4", "raw32_refilled", (1, 10_000), (1, 20_000)),
+    Entry("W4", "ray_data", (), (1, 5_000)),
+    Entry("W4", "plain", (), (50_000,), rounds=1),
+    Entry("W5", "ours", (1,), (1,), warm_up=1, repeat=5),
+    Entry("W5", "ours_fused", (), (1,), warm_up=1, repeat=5),
+    Entry("W5", "raw", (1,), (1,), warm_up=1, repeat=5),
+    Entry("W5", "ray_data", (), (1,), warm_up=1, repeat=3, rounds=1),
     Entry("M", "ours", (50_000,), (100_000,), warm_up=1_000),
     Entry("M", "ours", (500_000,), (1_000_000,), warm_up=1_000),
     Entry(
@@ -83,7 +85,7 @@ PLAN = (
         warm_up=4,
         quick_store=256 * MB,
         full_store=GB,
-        full_repeat=1,
+        rounds=1,
     ),
 )
 # The long call's length, s.
@@ -108,20 +110,28 @@ def planned(mode: str, only: frozenset[str] = frozenset()) -> list[Planned]:
     """
     quick = mode == "quick"
     found = []
-    for entry in PLAN:
-        sizes = entry.quick if quick else entry.full
-        if not sizes or (only and entry.workload not in only):
-            continue
-        repeat = entry.quick_repeat if quick else entry.full_repeat
-        assignment = Assignment(entry.workload, entry.contestant, sizes, entry.warm_up, repeat)
-        store = entry.quick_store if quick else entry.full_store
-        found.append(Planned(assignment, store, entry.timeout_s / (2 if quick else 1)))
+    for turn in range(max(entry.rounds for entry in PLAN)):
+        for entry in PLAN:
+            sizes = entry.quick if quick else entry.full
+            if not sizes or (only and entry.workload not in only):
+                continue
+            if turn >= (1 if quick else entry.rounds):
+                continue
+            assignment = Assignment(
+                entry.workload, entry.contestant, sizes, entry.warm_up, entry.repeat
+            )
+            store = entry.quick_store if quick else entry.full_store
+            found.append(Planned(assignment, store, entry.timeout_s))
     if not only or "I" in only:
         idle = Assignment("I", "ours", (1,), 0, idle_s=IDLE_S[mode])
         found.append(Planned(idle, MAIN_STORE, IDLE_S[mode] + 120))
     return sorted(found, key=_turn)
 
 
-def _turn(plan: Planned) -> tuple[int, bool]:
-    # Ray Data goes last on a node: it leaves detached actors there, which would disturb the rest.
-    return -plan.store_bytes, plan.assignment.contestant == "ray_data"
+def _turn(plan: Planned) -> tuple[int, bool, int]:
+    """Stores one after the other; workload by workload; contestants in turn, round by round.
+
+    Ray Data goes last on a node: it leaves detached actors there, which would disturb the rest.
+    """
+    work = [*WORKLOADS, "I"].index(plan.assignment.workload)
+    return -plan.store_bytes, plan.assignment.contestant == "ray_data", work

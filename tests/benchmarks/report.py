@@ -27,7 +27,8 @@ CONTESTANTS = {
     "ours": "curator",
     "ours_fused": "curator, fused",
     "raw": "raw actors, one call a task",
-    "raw32": "raw actors, 32 a call",
+    "raw32": "raw actors, 32 inputs a call",
+    "raw32_refilled": "raw actors, 32 tasks in every call",
     "ray_data": "Ray Data",
     "plain": "plain Python loop",
 }
@@ -131,7 +132,7 @@ def _hardware(meta: dict[str, Any]) -> str:
     return (
         f"Measured on {meta['date']} ({meta['mode']} form, {meta['seconds']:.0f} s): {h['cpu']}, "
         f"{h['cores']} cores, {h['memory_gib']} GiB, Python {h['python']}, Ray {h['ray']}, "
-        f"{h['logical_cpus']} logical CPUs."
+        f"{h['logical_cpus']} logical CPUs. Load of the machine before: {meta['load_before']}."
     )
 
 

@@ -94,11 +94,10 @@ def measure(mode: str, only: frozenset[str] = frozenset(), contestants: str = ""
     """
     chosen = [p for p in planned(mode, only) if _is_chosen(p.assignment.contestant, contestants)]
     environment = run_environment()
-    started = time.time()
+    started, load = time.time(), os.getloadavg()[0]
     runs: list[Result] = []
     for store_bytes, group in groupby(chosen, key=lambda plan: plan.store_bytes):
-        with RayHead(store_bytes, environment) as node:
-            head = node.where()
+        with RayHead(store_bytes, environment) as head:
             for plan in group:
                 _say(plan)
                 runs.append(run_child(plan, head, environment))
@@ -107,6 +106,7 @@ def measure(mode: str, only: frozenset[str] = frozenset(), contestants: str = ""
         "mode": mode,
         "date": time.strftime("%Y-%m-%d", time.gmtime(started)),
         "seconds": round(time.time() - started, 1),
+        "load_before": round(load, 2),
         "hardware": hardware(),
     }
     return {"meta": meta, "runs": runs}

@@ -27,6 +27,7 @@ META = {
     "mode": "quick",
     "date": "2026-01-01",
     "seconds": 1.0,
+    "load_before": 0.0,
     "hardware": {
         "cpu": "a CPU",
         "cores": 2,
@@ -169,7 +170,12 @@ def test_ray_data_goes_last_on_its_node() -> None:
 
 
 def test_the_full_form_runs_every_entry() -> None:
-    assert len(planned("full")) == len(PLAN) + 1
+    assert len(planned("full")) == sum(entry.rounds for entry in PLAN) + 1
+
+
+def test_contestants_take_turns_so_that_a_busy_minute_hits_them_all() -> None:
+    order = [p.assignment.contestant for p in planned("full", frozenset({"W5"}))]
+    assert order == [*["ours", "ours_fused", "raw"] * 3, "ray_data"]
 
 
 def passed_on(

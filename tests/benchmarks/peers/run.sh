@@ -7,8 +7,6 @@ count=${2:-1000}
 here=$(dirname "$0")
 uv venv --quiet --allow-existing --python 3.12 "$directory"
 uv pip install --quiet --python "$directory/bin/python" --requirements "$here/requirements.txt"
-# A busy machine takes longer than 30 s to bring a Ray node up.
-export RAY_raylet_start_wait_time_s=120
 for batch in 1 32; do
   timeout 600 "$directory/bin/python" "$here/xenna.py" -n "$count" --batch "$batch" 2>/dev/null \
     | grep '^{' || echo "cosmos-xenna with batch $batch gave no figures" >&2
