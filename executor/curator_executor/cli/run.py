@@ -16,7 +16,15 @@ from rich.console import Console
 
 from curator_api.progress import ProgressSnapshot, RunReport, StageProgress
 from curator_executor.api.pipeline import Stage
-from curator_executor.cli.outcome import CANCELLED, DEAD_LETTERS, OK, CommandError, code_of, explain
+from curator_executor.cli.outcome import (
+    CANCELLED,
+    DEAD_LETTERS,
+    FAILED,
+    OK,
+    CommandError,
+    code_of,
+    explain,
+)
 from curator_executor.cli.prepare import Prepared, prepare
 from curator_executor.cli.samples import print_samples
 from curator_executor.cli.services import Services
@@ -126,6 +134,10 @@ def _end(options: Namespace, console: Console, prepared: Prepared, outcome: RunO
     """Show outputs if they were asked for; say what was lost; the exit code."""
     if options.until is not None:
         print_samples(console, outcome.tasks, prepared.stages[-1].name)
+    dry = _ran_dry(prepared.stages, outcome.report)
+    if dry:
+        print(f"curator: {dry}", file=sys.stderr)
+        return FAILED
     lost = sum(stage.progress.failed for stage in outcome.report.stages)
     if not lost and not outcome.report.dead_letters:
         return OK
@@ -135,6 +147,23 @@ def _end(options: Namespace, console: Console, prepared: Prepared, outcome: RunO
         file=sys.stderr,
     )
     return DEAD_LETTERS
+
+
+def _ran_dry(stages: Sequence[Stage], report: RunReport) -> str:
+    """Which source or reader found nothing to emit, and lost nothing either; "" if none did.
+
+    A script that curates an empty input by mistake must hear of it.
+    """
+    for stage, said in zip(stages[:-1], report.stages, strict=False):
+        reads = stage.is_source_stage or stage.is_fanout_stage()
+        lost = said.dropped or said.progress.failed
+        if reads and said.progress.done and not said.progress.emitted and not lost:
+            took = count_of(said.progress.done, "task")
+            return (
+                f'the input is empty: stage "{said.progress.name}" took {took} and emitted '
+                "none. Look at the files or tasks it was given"
+            )
+    return ""
 
 
 @contextmanager
