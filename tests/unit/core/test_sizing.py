@@ -1,0 +1,108 @@
+"""How many workers each pool should have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from curator_executor.core.sizing import PoolLoad, Room, Sizing, check_fits, size
+from curator_executor.core.types import Need, Node
+
+
+def load(index: int, **options: Any) -> PoolLoad:
+    values: dict[str, Any] = {
+        "need": Need(1.0),
+        "fixed": None,
+        "most": 1000,
+        "least": 0,
+        "cost_s": None,
+        "rank": (0, index),
+    }
+    return PoolLoad(index=index, **(values | options))
+
+
+def node(cpus: float, gpus: float = 0.0, memory: int = 0) -> tuple[Node, ...]:
+    return (Node("n1", cpus, gpus, memory),)
+
+
+@pytest.mark.parametrize(
+    ("loads", "cpus", "wanted"),
+    [
+        ([load(0), load(1)], 4, {0: 2, 1: 2}),  # nothing known: equal shares
+        ([load(0), load(1)], 5, {0: 2, 1: 3}),  # the furthest downstream among equals
+        ([load(0, cost_s=1.0), load(1, cost_s=3.0)], 8, {0: 2, 1: 6}),
+        ([load(0, cost_s=0.001), load(1, cost_s=3.0)], 8, {0: 1, 1: 7}),
+        ([load(0, fixed=3), load(1)], 8, {0: 3, 1: 5}),
+        ([load(0, most=2), load(1)], 8, {0: 2, 1: 6}),
+        ([load(0, least=4), load(1, cost_s=9.0)], 8, {0: 4, 1: 4}),
+        ([load(0, most=1, least=4), load(1)], 3, {0: 1, 1: 2}),
+        ([load(0, most=0), load(1)], 2, {0: 0, 1: 2}),
+    ],
+)
+def test_workers_go_where_the_pipeline_is_slowest(
+    loads: list[PoolLoad], cpus: float, wanted: dict[int, int]
+) -> None:
+    assert size(loads, node(cpus)).wanted == wanted
+
+
+def test_pools_take_turns_when_there_is_no_room_for_all() -> None:
+    found = size([load(0, rank=(3, 0)), load(1, rank=(1, 1)), load(2, rank=(2, 2))], node(2))
+    assert found == Sizing(
+        {0: 0, 1: 1, 2: 1},
+        {
+            0: "waits for its turn: more stages than resources",
+            1: "one worker at least",
+            2: "one worker at least",
+        },
+        take_turns=True,
+    )
+
+
+def test_each_count_has_its_reason() -> None:
+    found = size([load(0, fixed=1), load(1, cost_s=1.0), load(2)], node(8))
+    assert found.reason == {
+        0: "pinned",
+        1: "slowest stage",
+        2: "equal share, nothing measured yet",
+    }
+
+
+def test_gpus_and_memory_are_limits_too() -> None:
+    gpu = load(1, need=Need(1.0, gpus=0.5), cost_s=100.0)
+    fat = load(0, need=Need(1.0, memory=40), cost_s=1.0)
+    assert size([fat, gpu], node(16, gpus=1.0, memory=100)).wanted == {0: 2, 1: 2}
+
+
+def test_worker_lives_on_one_node() -> None:
+    room = Room([Node("a", 1.5), Node("b", 1.5)])
+    assert [room.place(Need(1.0)) for _ in range(3)] == [True, True, False]
+    assert room.place(Need(0.5))
+
+
+def test_memory_is_unlimited_where_it_is_not_known() -> None:
+    assert Room([Node("a", 1.0)]).place(Need(1.0, memory=10**15))
+
+
+@pytest.mark.parametrize(
+    ("need", "problem"),
+    [
+        (Need(2.0, 1.0, 50), ""),
+        (Need(3.0), "needs 3 CPUs per worker, the largest node offers 2"),
+        (Need(1.0, 2.0), "needs 2 GPUs per worker, the largest node offers 1"),
+        (
+            Need(1.0, memory=200),
+            "needs 200 bytes of memory per worker, the largest node offers 100",
+        ),
+    ],
+)
+def test_stage_that_fits_nowhere_is_named_with_the_limit(need: Need, problem: str) -> None:
+    found = check_fits([("caption", need)], node(2.0, 1.0, 100))
+    assert len(found) == bool(problem)
+    assert all(text.startswith(f'stage "caption": {problem}') for text in found)
+
+
+def test_stage_that_no_single_node_has_room_for_is_named() -> None:
+    nodes = (Node("cpus", 8.0), Node("gpus", 1.0, 4.0))
+    (text,) = check_fits([("caption", Need(4.0, 1.0))], nodes)
+    assert "no single node has" in text
