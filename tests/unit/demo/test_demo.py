@@ -149,16 +149,6 @@ def test_recall_and_precision_on_real_documents(
             surely += 1
             together += not (names[left] in kept and names[right] in kept)
     dropped = set(names) - kept
-    print(
-        len(names),
-        len(dropped),
-        surely,
-        together / surely,
-        [
-            sum(max(near[name], default=0.0) >= t for name in dropped) / len(dropped)
-            for t in (0.6, 0.65, 0.7, 0.75)
-        ],
-    )
     assert surely > 200
     assert together / surely > 0.97
     assert len(dropped) > 100
