@@ -9,6 +9,7 @@ are and readers map them without a copy.
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -65,6 +66,18 @@ def _columns(tasks: Sequence[Any]) -> tuple[Any, ...]:
                     columns.append(column)
             return ("columns", kind, tuple(keys), columns)
     return ("rows", [_row(task) for task in tasks])
+
+
+def _as_it_is(task: Any) -> Any:
+    kind: Any = type(task)
+    plain = _PLAIN.get(kind)
+    if plain is None:
+        plain = _PLAIN[kind] = _is_plain(kind)
+    if not plain:
+        return copy.copy(task)
+    same = kind.__new__(kind)
+    same.__dict__ = task.__dict__.copy()
+    return same
 
 
 def _row(task: Any) -> Any:
@@ -158,8 +171,8 @@ class PayloadWriter:
     _pending_bytes: int = 0
 
     def add(self, task: Any) -> None:
-        """Take one task."""
-        self._pending.append(task)
+        """Take one task, as it is now: a stage may use the same object for its next output."""
+        self._pending.append(_as_it_is(task))
         self._pending_bytes += TASK_BYTES + estimate_bytes(task.data)
         if len(self._pending) >= CHUNK_TASKS or self._pending_bytes >= CHUNK_BYTES:
             self._flush()

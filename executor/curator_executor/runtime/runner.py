@@ -109,12 +109,7 @@ class StageRunner:
             mb_per_task * len(tasks),
             fresh,
         )
-        results: Any = None
-        while results is None:
-            try:
-                results = self._call(tasks)
-            except Exception as error:  # noqa: BLE001 - the stage's own code may raise anything
-                tasks = self._again(batch, error)
+        results = self._attempt(batch, tasks)
         if not isinstance(results, list):
             return self._stream(results, batch)
         end = self.last_end = time.perf_counter()
@@ -142,6 +137,18 @@ class StageRunner:
         figures.tasks_out += len(outputs)
         figures.filtered += filtered
         return outputs
+
+    def _attempt(self, batch: _Batch, tasks: list[Any]) -> Any:
+        """What `_call` gives, in as many attempts as the stage has left.
+
+        Raises:
+            BatchFailed: the last one raised.
+        """
+        while True:
+            try:
+                return self._call(tasks)
+            except Exception as error:  # noqa: BLE001 - the stage's own code may raise anything
+                tasks = self._again(batch, error)
 
     def _call(self, tasks: list[Any]) -> Any:
         """Results as a list with a slot per input (itself a list where it fanned out), or lazily.
@@ -187,7 +194,7 @@ class StageRunner:
             except StopIteration:
                 break
             except Exception as error:  # noqa: BLE001 - the stage's own code may raise anything
-                results = iter(self._flat(self._call(self._again(batch, error))))
+                results = iter(self._flat(self._attempt(batch, self._again(batch, error))))
                 position = 0
                 continue
             finally:
