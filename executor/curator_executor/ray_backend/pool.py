@@ -308,10 +308,11 @@ class RayWorkerPool:
         error = faults.call_error(value, self._launches[pool].spec.head.index)
         if call is not None:
             actor.calls.pop(call.id, None)
-            if call.solo:
+            tasks = sum(segment.tasks for segment in call.segments)
+            if 0 < tasks <= self._launches[pool].spec.head.batch_size:
                 # An output that cannot be pickled, say: nobody but the driver knows whose it is.
                 ids, inputs = self._identify(call)
-                stage = blame.read(self._blame_key(worker))
+                stage = blame.read(self._blame_key(worker)) if call.solo else None
                 error = replace(
                     error,
                     task_ids=ids,
