@@ -86,7 +86,8 @@ stages = [
 outcome = run(stages, fusion=False, cpu_allocation_percentage=1.0)
 assert sorted(values(outcome.tasks)) == [(n, 1_000_000) for n in range(1_000)]
 from ray._private.internal_api import memory_summary
-summary = memory_summary(stats_only=True)
+address = ray.get_runtime_context().gcs_address
+summary = memory_summary(address, stats_only=True)
 print("SPILLED" if "Spilled" in summary else "NOTHING SPILLED")
 """
 
