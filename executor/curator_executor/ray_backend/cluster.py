@@ -15,6 +15,9 @@ from curator_executor.core.types import Node
 
 log = logging.getLogger("curator_executor.ray")
 
+# Ray gives its own start 30 s, which cannot be changed; a machine that also builds needs more.
+STARTS = 3
+
 
 @contextmanager
 def connected() -> Iterator[None]:
@@ -32,21 +35,31 @@ def connected() -> Iterator[None]:
     # Without these, Ray prints advice at every start that users here can do nothing about.
     logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        ray.init(**options)
-    except Exception as error:
-        address = os.environ.get("RAY_ADDRESS")
-        what = (
-            f"cannot connect to Ray at RAY_ADDRESS={address}; is it running, and of version "
-            f"{ray.__version__}?"
-            if address
-            else "cannot start Ray here; the machine may be busy, or out of memory or disk"
-        )
-        raise RayUnavailable(f"{what} ({' '.join(str(error).split())[:500]})") from error
+    _init(options)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _init(options: dict[str, Any]) -> None:
+    address = os.environ.get("RAY_ADDRESS")
+    for attempt in range(1, STARTS + 1):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if attempt < STARTS and not address:
+                log.warning("starting Ray again: %s", error)
+                continue
+            what = (
+                f"cannot connect to Ray at RAY_ADDRESS={address}; is it running, and of version "
+                f"{ray.__version__}?"
+                if address
+                else "cannot start Ray here; the machine may be busy, or out of memory or disk"
+            )
+            raise RayUnavailable(f"{what} ({' '.join(str(error).split())[:500]})") from error
 
 
 def usable_cpus(cpus: float, share: float) -> float:
