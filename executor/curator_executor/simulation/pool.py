@@ -194,9 +194,12 @@ class SimulatedPool:
 
     def stop(self, worker: WorkerId) -> None:
         """Tear down after the calls it has, then end."""
-        stopping = self._worker(worker, f"stop of worker {worker}")
-        if stopping is None:
+        if worker not in self._known_to_driver:
+            self._inbox.append(WorkerDied(worker, "it is not there"))
             return
+        stopping = self._workers.get(worker)
+        if stopping is None:
+            return  # it died; the news is on its way
         if not stopping.node:  # it waits for resources: there is nothing to tear down
             stopping.node = "nowhere"
             stopping.busy = False
@@ -205,8 +208,6 @@ class SimulatedPool:
 
     def kill(self, worker: WorkerId, reason: str) -> None:
         """End it now; nothing more is heard of it but its death."""
-        if worker not in self._known_to_driver:
-            return
         self._known_to_driver.discard(worker)
         self._inbox.append(WorkerDied(worker, reason))
         killed = self._workers.get(worker)

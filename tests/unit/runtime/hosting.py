@@ -50,6 +50,17 @@ class Upper(ProcessingStage[Doc, Doc]):
         return task
 
 
+class Slow(ProcessingStage[Doc, Doc]):
+    """Takes 0.4 s by its own clock."""
+
+    name = "slow"
+    now = 0.0
+
+    def process(self, task: Doc) -> Doc:
+        Slow.now += 0.4
+        return task
+
+
 def roots(*data: Any, items: int = 1) -> list[Doc]:
     """Tasks as a run begins with them."""
     tasks = [Doc(data=each, items=items) for each in data]
