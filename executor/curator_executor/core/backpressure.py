@@ -46,7 +46,10 @@ def has_room(state: State, pool: Pool, in_flight: int) -> bool:
         return True
     downstream = state.pools[index + 1]
     limit = queue_limit_bytes(state)
-    predicted = pool.out_bytes_per_call or block_limit_bytes(state)
+    none_came_back = pool.calls <= in_flight
+    if none_came_back and in_flight < len(pool.workers):
+        return True  # nothing is known of its outputs yet: one call for each worker tells
+    predicted = block_limit_bytes(state) if none_came_back else pool.out_bytes_per_call
     held = downstream.held_bytes + in_flight * predicted
     if held + predicted <= limit and len(downstream.queue) < QUEUE_BLOCKS:
         return True

@@ -70,8 +70,8 @@ def _next_call(state: State, pool: Pool, worker: Worker, ready: int) -> Call | N
         return None  # a suspect runs by itself, so that a death names it
     if len(units) > len(worker.calls):
         return _call(state, pool, worker)
-    if worker.state is WorkerState.DRAINING:
-        return None
+    if worker.state is WorkerState.DRAINING and not pool.spec.head.is_global:
+        return None  # of a global stage it alone has the state, and goes on
     if pool.suspects and not worker.calls:
         suspect = pool.suspects.popleft()
         units.append(Unit(list(suspect.segments), suspect, suspect.skip))

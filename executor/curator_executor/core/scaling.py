@@ -23,6 +23,8 @@ _LIVE = (
 )
 # Timings needed before a pool's cost counts: the first call also loads models and caches.
 FIRST_TIMINGS = 2
+# Last in the queue for a first worker.
+NO_WORK = 3
 
 
 def scale(state: State, now: float) -> list[Action]:
@@ -92,6 +94,7 @@ def _load(state: State, pool: Pool, now: float) -> PoolLoad:
         fixed = max(1, round(head.workers_per_node * len(state.nodes)))
     if fixed is not None and state.settings.max_workers_per_stage is not None:
         fixed = min(fixed, state.settings.max_workers_per_stage)
+    rank = _rank(state, pool, now)
     return PoolLoad(
         index=index,
         need=pool.spec.need,
@@ -99,7 +102,8 @@ def _load(state: State, pool: Pool, now: float) -> PoolLoad:
         most=most,
         least=head.min_workers,
         cost_s=_cost_s(state, pool),
-        rank=_rank(state, pool, now),
+        rank=rank,
+        has_work=rank[0] < NO_WORK,
     )
 
 
@@ -124,7 +128,7 @@ def _rank(state: State, pool: Pool, now: float) -> tuple[int, int]:
     mine = [state.workers[w] for w in pool.workers if state.workers[w].state in _LIVE]
     if not is_runnable(state, pool):
         busy = any(worker.calls for worker in mine)
-        return (1, -index) if busy else (3, index)
+        return (1, -index) if busy else (NO_WORK, index)
     if mine and any(now - worker.since < state.settings.quantum_s for worker in mine):
         return (0, -index)
     return (1 if not mine else 2, -index)

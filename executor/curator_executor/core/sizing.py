@@ -25,6 +25,7 @@ class PoolLoad:
         least: workers wanted while there is room.
         cost_s: worker seconds per pipeline input, or None while unknown.
         rank: place in the queue for a first worker; smaller comes first.
+        has_work: a worker would have something to do now.
     """
 
     index: PoolIndex
@@ -34,6 +35,7 @@ class PoolLoad:
     least: int
     cost_s: float | None
     rank: tuple[int, int]
+    has_work: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +79,34 @@ def size(loads: Sequence[PoolLoad], nodes: Sequence[Node]) -> Sizing:
     room = Room(nodes)
     wanted = {load.index: 0 for load in loads}
     reason = {load.index: "" for load in loads}
-    take_turns = False
-    for load in sorted(loads, key=lambda each: each.rank):
-        first = load.fixed if load.fixed is not None else max(1, load.least)
-        why = "pinned" if load.fixed is not None else "one worker at least"
-        for _ in range(min(first, load.most) if load.fixed is None else first):
-            if not room.place(load.need):
-                break
-            wanted[load.index] += 1
-            reason[load.index] = why
-        if wanted[load.index] == 0 and load.most > 0:
-            take_turns = True
+    in_order = sorted(loads, key=lambda each: each.rank)
+    trial = Room(nodes)
+    take_turns = not all(trial.place(load.need) for load in in_order if load.most > 0)
+    # Where not all fit, a pool without work takes nothing away from those that have some.
+    first = [load for load in in_order if load.has_work or not take_turns]
+    for load in first:
+        _place_first(load, room, wanted, reason)
+    if not take_turns or all(wanted[load.index] for load in first):
+        _add_where_slowest(first, room, wanted, reason)
+    for load in in_order:
+        if load not in first:
+            _place_first(load, room, wanted, reason)
+    for load in loads:
+        if not wanted[load.index] and load.most > 0:
             reason[load.index] = "waits for its turn: more stages than resources"
-    if not take_turns:
-        _add_where_slowest(loads, room, wanted, reason)
     return Sizing(wanted, reason, take_turns)
+
+
+def _place_first(
+    load: PoolLoad, room: Room, wanted: dict[PoolIndex, int], reason: dict[PoolIndex, str]
+) -> None:
+    """The workers that a pool has before any other gets more of them."""
+    count = min(max(1, load.least), load.most) if load.fixed is None else load.fixed
+    for _ in range(count):
+        if not room.place(load.need):
+            return
+        wanted[load.index] += 1
+        reason[load.index] = "one worker at least" if load.fixed is None else "pinned"
 
 
 def _add_where_slowest(
