@@ -73,6 +73,11 @@ def test_texts_that_share_half_their_words_are_both_kept(tmp_path: Path) -> None
     assert ids_of(run(FuzzyDedup(), [task_of(documents)], tmp_path)) == ["a", "b"]
 
 
+def test_texts_without_words_are_never_near_duplicates(tmp_path: Path) -> None:
+    documents = [("a", "..."), ("b", "..."), ("c", ""), ("d", "")]
+    assert ids_of(run(FuzzyDedup(), [task_of(documents)], tmp_path)) == ["a", "b", "c", "d"]
+
+
 def test_smallest_id_of_a_chain_stays(tmp_path: Path) -> None:
     """A is near B and B near C, but A is not near C: one group all the same."""
     near = list(range(20, 30))
@@ -118,13 +123,13 @@ def test_columns_of_every_type_pass_through(tmp_path: Path) -> None:
 def test_report_counts_by_reason_and_shows_both_ids(tmp_path: Path) -> None:
     first, last = FuzzyDedup().decompose()
     last.scratch_dir = str(tmp_path)
-    documents = [("b", article(1)), ("a", article(1)), ("c", article(1)), ("d", article(2))]
+    documents = [(name, article(1)) for name in "bacefg"] + [("d", article(2))]
     last.process(first.process(task_of(documents)))
     list(last.finish())
     metrics = last._consume_custom_metrics()
     seen = last._consume_observations()
     assert seen is not None
-    assert (seen.kept, seen.dropped) == (2, {"near-duplicate": 2})
+    assert (seen.kept, seen.dropped) == (2, {"near-duplicate": 5})
     assert seen.dropped_samples[0][0] == "near-duplicate"
     assert seen.dropped_samples[0][1].startswith("b is like a: w")
     assert metrics.keys() == {"matching_s", "candidate_pairs", "near_duplicate_pairs"}
@@ -236,6 +241,19 @@ def test_exact_duplicates_are_those_with_the_same_characters(tmp_path: Path) -> 
     documents = [(5, "Some text."), (3, "some text."), (4, "Some text."), (9, "Some  text.")]
     kept = run(ExactDedup(), [task_of(documents)], tmp_path)
     assert ids_of(kept) == [3, 4, 9]
+
+
+class GivenHashes(ExactDedup):
+    """Takes the texts themselves for hashes."""
+
+    def keyed(self, table: pa.Table) -> pa.Table:
+        return table.append_column(self.key_column, table["text"].cast(pa.binary(16)))
+
+
+def test_hashes_that_differ_in_one_half_are_told_apart(tmp_path: Path) -> None:
+    texts = ["a" * 16, "a" * 8 + "b" * 8, "a" * 16, "b" * 8 + "a" * 8, "a" * 8 + "b" * 8]
+    kept = run(GivenHashes(), [task_of(list(enumerate(texts)))], tmp_path)
+    assert ids_of(kept) == [0, 1, 3]
 
 
 @pytest.mark.parametrize(("normalize", "kept"), [("spaces", [3, 4]), ("words", [3])])
