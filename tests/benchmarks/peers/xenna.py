@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import time
+from typing import Any
 
 import ray
 from cosmos_xenna.pipelines import v1 as xenna  # type: ignore[import-not-found]
@@ -59,7 +60,14 @@ def main() -> None:
     arguments = parser.parse_args()
     # xenna lists up to 40,000 actors at once; the node has to allow it from the start.
     os.environ["RAY_MAX_LIMIT_FROM_API_SERVER"] = "40000"
-    ray.init(num_cpus=LOGICAL_CPUS, object_store_memory=STORE_BYTES, log_to_driver=False)
+    context: Any = ray.init(
+        address="local",
+        num_cpus=LOGICAL_CPUS,
+        object_store_memory=STORE_BYTES,
+        log_to_driver=False,
+    )
+    # Its monitor looks for the node by itself, and may find another one of this machine.
+    os.environ["RAY_ADDRESS"] = context.address_info["address"]
     one_s = run(1, arguments.batch)
     took_s = run(arguments.n, arguments.batch)
     figures = {
