@@ -215,6 +215,10 @@ class SimulatedPool:
             killed.alive = False
             self.freed(killed)
 
+    def crash(self, worker: WorkerId) -> None:
+        """End a worker's process; the driver hears of it as of any death."""
+        self._workers[worker].die("it crashed")
+
     def _worker(self, number: WorkerId, what: object) -> SimulatedWorker | None:
         """The worker, or None if it died and the driver cannot know yet."""
         if number not in self._known_to_driver:

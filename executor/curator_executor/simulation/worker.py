@@ -201,6 +201,8 @@ class SimulatedWorker:
                     seconds, partial(self._tell, WorkerSetupFailed(self.number, failed))
                 )
 
+        kills = any(self.world.workload.work[stage.index].setup_kills for stage in stages)
+
         def ready() -> None:
             self.pool = action.pool
             self.hosted.add(action.pool)
@@ -208,7 +210,7 @@ class SimulatedWorker:
                 self.world.prepared.add((action.pool, self.node))
             self.world.tell(self, WorkerReady(self.number, seconds))
 
-        return _Outcome(seconds, ready)
+        return _Outcome(seconds, ready, dies="its set-up ended it" if kills else "")
 
     def teardown(self) -> _Outcome:
         """Tear everything down and end."""

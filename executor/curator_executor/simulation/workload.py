@@ -33,6 +33,7 @@ class StageWork:
         raises_on: tasks whose batch raises, in every attempt.
         kills_on: tasks whose batch ends the worker's process.
         setup_raises: `setup` raises.
+        setup_kills: `setup` ends the worker's process.
     """
 
     batch_s: float | Callable[[float], float] = 0.01
@@ -45,6 +46,7 @@ class StageWork:
     raises_on: frozenset[TaskPath] = frozenset()
     kills_on: frozenset[TaskPath] = frozenset()
     setup_raises: bool = False
+    setup_kills: bool = False
 
     def seconds(self, now: float, dice: random.Random) -> float:
         """How long the next batch takes."""
