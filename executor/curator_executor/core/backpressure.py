@@ -38,8 +38,15 @@ def calls_in_flight(state: State, pool: PoolIndex) -> int:
     return sum(1 for worker in state.workers.values() for call in worker.calls if call.pool == pool)
 
 
-def has_room(state: State, pool: Pool, in_flight: int) -> bool:
-    """Whether one more call of the pool may run; says why not in `pool.why_blocked`."""
+def has_room(state: State, pool: Pool, in_flight: int, *, idle_worker: bool = False) -> bool:
+    """Whether one more call of the pool may run; says why not in `pool.why_blocked`.
+
+    Args:
+        state: the run.
+        pool: whose call.
+        in_flight: its calls that have not come back.
+        idle_worker: the call is for a worker that has none.
+    """
     pool.why_blocked = ""
     index = pool.spec.index
     if state.settings.batch_mode or index + 1 == len(state.pools):
@@ -47,7 +54,7 @@ def has_room(state: State, pool: Pool, in_flight: int) -> bool:
     downstream = state.pools[index + 1]
     limit = queue_limit_bytes(state)
     none_came_back = pool.calls <= in_flight
-    if none_came_back and in_flight < len(pool.workers):
+    if none_came_back and idle_worker:
         return True  # nothing is known of its outputs yet: one call for each worker tells
     predicted = block_limit_bytes(state) if none_came_back else pool.out_bytes_per_call
     held = downstream.held_bytes + in_flight * predicted

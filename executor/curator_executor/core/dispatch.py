@@ -50,7 +50,9 @@ def _dispatch_pool(state: State, pool: Pool, *, ignore_room: bool) -> list[Submi
         for worker in sorted(ready, key=lambda w: (len(w.calls), w.id)):
             if len(worker.calls) != depth:
                 continue
-            if not ignore_room and not backpressure.has_room(state, pool, in_flight):
+            if not ignore_room and not backpressure.has_room(
+                state, pool, in_flight, idle_worker=depth == 0
+            ):
                 return submitted
             call = _next_call(state, pool, worker, len(ready))
             if call is not None:
