@@ -7,8 +7,11 @@ Builds the corpus (see `corpus.py`), runs `pipeline.yaml` on it through the comm
 from __future__ import annotations
 
 import argparse
+import fcntl
 import sys
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -37,7 +40,6 @@ def run(output: Path, more: list[str]) -> int:
     Returns:
         The exit code of `curator run`.
     """
-    output.mkdir(parents=True, exist_ok=True)
     corpus, cached = load_or_build(output / "corpus", progress=show_progress)
     where = "already in" if cached else f"in {corpus.seconds:.0f} s, now in"
     print(
@@ -57,6 +59,22 @@ def run(output: Path, more: list[str]) -> int:
         print(f"report      {page}  (open it in a browser)")
         print(f"pipeline    {manifest}  (change it and: curator run {manifest})")
     return code
+
+
+@contextmanager
+def held(output: Path) -> Iterator[None]:
+    """Keep a second demo out of the directory; two would write one progress file.
+
+    Raises:
+        SystemExit: another one is running there.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"demo: another one is running in {output}; wait, or choose --output DIR")
+        yield
 
 
 def show_progress(read: int, files: int, documents: int) -> None:
@@ -130,4 +148,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=ROOT / MANIFEST_OUTPUT, metavar="DIR")
     options, further = parser.parse_known_args()
-    sys.exit(run(options.output.resolve(), further))
+    directory = options.output.resolve()
+    with held(directory):
+        sys.exit(run(directory, further))

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -164,6 +165,15 @@ def test_copy_of_the_manifest_differs_in_its_paths_alone(tmp_path: Path, demo_fo
     copy = demo.own_manifest(tmp_path).read_text()
     assert yaml.safe_load(copy) == yaml.safe_load(original.replace("out/demo", str(tmp_path)))
     assert copy.count(str(tmp_path)) == 2
+
+
+def test_second_demo_in_the_same_place_is_kept_out(tmp_path: Path) -> None:
+    with ExitStack() as first:
+        first.enter_context(demo.held(tmp_path / "out"))
+        with pytest.raises(SystemExit, match="another one is running in"):
+            demo.held(tmp_path / "out").__enter__()
+    with demo.held(tmp_path / "out"):
+        pass
 
 
 def test_summary_says_what_was_kept_and_dropped_and_where_the_time_went() -> None:
