@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from curator_executor.core.actions import SetupWorker, StartWorker, StopWorker
 from curator_executor.core.events import NodesChanged, WorkerCreated, WorkerReady, WorkerStopped
+from curator_executor.core.invariants import check
 from curator_executor.core.lifecycle import WorkerState
-from curator_executor.core.scaling import has_input, is_runnable, may_share
-from curator_executor.core.state import CoreSettings
-from curator_executor.core.types import Need, Node
+from curator_executor.core.scaling import call_home, has_input, is_runnable, may_share
+from curator_executor.core.state import CoreSettings, State, Worker
+from curator_executor.core.types import Call, Need, Node, Unit
 from tests.unit.core.states import after, bring_up, calls, done, run_of
 
 
@@ -137,6 +138,58 @@ def test_worker_goes_back_to_the_input_that_it_alone_can_finish() -> None:
     assert below.pool == 1
     (back,) = calls(after(state, done(below), now=1.2))
     assert (back.pool, back.worker, back.segments) == (0, 1, ())
+
+
+def test_worker_that_drains_is_wanted_again() -> None:
+    state = run_of({}, tasks=50, cpus=2.0)
+    bring_up(state, 1, 2)
+    state.workers[1].go(WorkerState.DRAINING)
+    state.scale_due = True
+    assert after(state) == []
+    assert state.workers[1].state is WorkerState.READY
+
+
+def test_input_in_workers_hands_counts_for_the_number_of_workers() -> None:
+    """Two workers have two calls each, one more batch waits: five workers have something to do."""
+    state = run_of({}, tasks=5, cpus=2.0)
+    bring_up(state, 1, 2)
+    state.nodes = (Node("n1", 8.0),)
+    state.scale_due = True
+    after(state)
+    assert state.pools[0].wanted == 5
+
+
+def with_input_left_behind(**options: int) -> State:
+    """Worker 1 works for the second stage and holds input of the first; worker 2 has nothing."""
+    state = run_of(options, {}, tasks=1, cpus=2.0)
+    first = state.pools[0]
+    for number, pool in ((1, 1), (2, 0)):
+        worker = Worker(number, pool, 0.0, WorkerState.READY, "n1", hosted={0, 1})
+        state.workers[number] = worker
+        state.pools[pool].workers.add(number)
+    state.workers[1].queue(0).append(Unit([first.queue.popleft()]))
+    first.queued_tasks = 0
+    return state
+
+
+def test_worker_called_back_to_a_full_stage_takes_the_place_of_an_idle_one() -> None:
+    state = with_input_left_behind(max_workers=1)
+    assert call_home(state, 1.0) == []
+    assert (state.workers[1].pool, state.workers[2].state) == (0, WorkerState.DRAINING)
+    check(state)
+
+
+def test_worker_called_back_to_a_stage_with_room_for_it_displaces_nobody() -> None:
+    state = with_input_left_behind(max_workers=2)
+    assert call_home(state, 1.0) == []
+    assert (state.workers[1].pool, state.workers[2].state) == (0, WorkerState.READY)
+
+
+def test_worker_is_not_called_back_while_all_places_are_busy() -> None:
+    state = with_input_left_behind(max_workers=1)
+    state.workers[2].calls.append(Call(1, 2, 0, (), 1))
+    call_home(state, 1.0)
+    assert state.workers[1].pool == 1
 
 
 def test_new_node_is_used_at_once() -> None:

@@ -74,6 +74,12 @@ def test_gpus_and_memory_are_limits_too() -> None:
     assert size([fat, gpu], node(16, gpus=1.0, memory=100)).wanted == {0: 2, 1: 2}
 
 
+def test_worker_may_take_all_of_a_node() -> None:
+    room = Room([Node("a", 2.0, 1.0, 100)])
+    assert room.place(Need(2.0, 1.0, 100))
+    assert not room.place(Need(0.1))
+
+
 def test_worker_lives_on_one_node() -> None:
     room = Room([Node("a", 1.5), Node("b", 1.5)])
     assert [room.place(Need(1.0)) for _ in range(3)] == [True, True, False]
