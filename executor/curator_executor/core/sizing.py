@@ -93,6 +93,7 @@ def size(loads: Sequence[PoolLoad], nodes: Sequence[Node]) -> Sizing:
             _place_first(load, room, wanted, reason)
     for load in loads:
         if not wanted[load.index] and load.most > 0:
+            take_turns = True  # one of each fits, but not with the least or pinned counts of others
             reason[load.index] = "waits for its turn: more stages than resources"
     return Sizing(wanted, reason, take_turns)
 

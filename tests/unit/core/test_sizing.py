@@ -59,6 +59,14 @@ def test_pools_take_turns_when_there_is_no_room_for_all() -> None:
     )
 
 
+@pytest.mark.parametrize("counts", [{"least": 2}, {"fixed": 2}])
+def test_pools_take_turns_when_the_counts_of_one_leave_no_room_for_another(
+    counts: dict[str, int],
+) -> None:
+    found = size([load(0, rank=(1, 0)), load(1, rank=(0, 1), **counts)], node(2))
+    assert (found.wanted, found.take_turns) == ({0: 0, 1: 2}, True)
+
+
 def test_each_count_has_its_reason() -> None:
     found = size([load(0, fixed=1), load(1, cost_s=1.0), load(2)], node(8))
     assert found.reason == {
