@@ -233,7 +233,7 @@ class SimulatedWorker:
             held.append(_Held(0, self._finish(call.pool), call.skip))
         if not held:
             raise ContractBroken(f"{call}: nothing to go on with")
-        if len(held) == 1 and tasks and self._breaks():
+        if len(held) == 1 and tasks and not call.skip and self._breaks():
             held.popleft()
             head = self.world.pools[call.pool].head
             error = BatchError(head.index, 0, (), "StoreFull", "the call broke", "")
