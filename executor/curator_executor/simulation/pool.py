@@ -32,7 +32,8 @@ from curator_executor.core.types import (
 )
 from curator_executor.simulation.clock import SimulatedClock
 from curator_executor.simulation.ledger import Ledger, StagedBatch
-from curator_executor.simulation.worker import ContractBroken, Outputs, SimulatedWorker
+from curator_executor.simulation.runner import Outputs
+from curator_executor.simulation.worker import ContractBroken, SimulatedWorker
 from curator_executor.simulation.workload import TaskPath, Workload
 
 MOST_CALLS = 2

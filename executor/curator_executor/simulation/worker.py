@@ -6,7 +6,6 @@ place kept when the block is full or time is up, replays that leave out what was
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,34 +28,30 @@ from curator_executor.core.types import (
     CallReport,
     NodeId,
     PoolIndex,
-    PoolSpec,
-    StageFigures,
     WorkerId,
 )
-from curator_executor.simulation.clock import SimulatedClock
-from curator_executor.simulation.ledger import Ledger, StagedBatch
-from curator_executor.simulation.workload import TaskPath, Workload
+from curator_executor.simulation.ledger import StagedBatch
+from curator_executor.simulation.runner import (
+    Bit,
+    GivenUp,
+    Killed,
+    Outputs,
+    SimulatedRunner,
+    StageWorld,
+)
+from curator_executor.simulation.workload import TaskPath
 
 # As in `runtime.host`: a call comes back after this many times its aim, finished or not.
 LONGEST_CALL = 10
-Outputs = Sequence[tuple[TaskPath, int]]
-Bit = tuple[Outputs, int]
 
 
 class ContractBroken(AssertionError):
     """The driver asked for something that no worker pool can do."""
 
 
-class World(Protocol):
+class World(StageWorld, Protocol):
     """What a worker sees of its pool."""
 
-    clock: SimulatedClock
-    workload: Workload
-    pools: tuple[PoolSpec, ...]
-    ledger: Ledger
-    dice: random.Random
-    block_bytes: int
-    scratch: dict[PoolIndex, set[TaskPath]]
     prepared: set[tuple[PoolIndex, NodeId]]
 
     def tell(self, worker: SimulatedWorker, event: Event) -> None:
@@ -72,20 +67,6 @@ class World(Protocol):
 
     def freed(self, worker: SimulatedWorker) -> None:
         """The worker's resources are free again."""
-
-
-class _Killed(Exception):
-    """The batch ended the process."""
-
-    def __init__(self, batch: tuple[int, tuple[TaskPath, ...]]) -> None:
-        super().__init__(f"batch {batch} ended its process")
-        self.batch = batch
-
-
-class _GivenUp(Exception):
-    def __init__(self, error: BatchError) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 @dataclass
@@ -119,12 +100,12 @@ class SimulatedWorker:
     alive: bool = True
     hosted: set[PoolIndex] = field(default_factory=set)
     held: dict[PoolIndex, deque[_Held]] = field(default_factory=dict)
-    taken_in: dict[PoolIndex, set[TaskPath]] = field(default_factory=dict)
     jobs: deque[Job] = field(default_factory=deque)
     busy: bool = True
-    _errors: list[BatchError] = field(default_factory=list)
-    _figures: dict[int, StageFigures] = field(default_factory=dict)
-    _spent: float = 0.0
+    runner: SimulatedRunner = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.runner = SimulatedRunner(self.world)
 
     # Life ----------------------------------------------------------------------------------
 
@@ -228,9 +209,9 @@ class SimulatedWorker:
             raise ContractBroken(f"{call}: its pool is not set up in the worker")
         held = self.held.setdefault(call.pool, deque())
         if tasks:
-            held.append(_Held(len(tasks), self._work(call.pool, tasks), call.skip))
+            held.append(_Held(len(tasks), self.runner.work(call.pool, tasks), call.skip))
         elif call.finish and not held:
-            held.append(_Held(0, self._finish(call.pool), call.skip))
+            held.append(_Held(0, self.runner.finish(call.pool), call.skip))
         if not held:
             raise ContractBroken(f"{call}: nothing to go on with")
         if len(held) == 1 and tasks and not call.skip and self._breaks():
@@ -242,12 +223,12 @@ class SimulatedWorker:
             lost = (head.index, tuple(tasks)) if alone else None
             return _Outcome(0.01, partial(self.world.broke, self, event, lost))
         report, outputs = CallReport(), list[tuple[TaskPath, int]]()
-        self._spent = 0.0
+        self.runner.spent = 0.0
         try:
             done = self._advance(held[0], report, outputs)
-        except _Killed as killed:
+        except Killed as killed:
             self.world.ledger.killers[killed.batch] += 1
-            return _Outcome(self._spent, lambda: None, dies=str(killed))
+            return _Outcome(self.runner.spent, lambda: None, dies=str(killed))
         if done:
             held.popleft()
         report.finished = done and call.finish
@@ -264,9 +245,9 @@ class SimulatedWorker:
     def _fill(self, report: CallReport, outputs: Outputs) -> None:
         report.out_tasks = len(outputs)
         report.out_bytes = sum(size for _, size in outputs)
-        report.errors, self._errors = self._errors, []
-        report.figures, self._figures = list(self._figures.values()), {}
-        report.wall_s = self._spent
+        report.errors, self.runner.errors = self.runner.errors, []
+        report.figures, self.runner.figures = list(self.runner.figures.values()), {}
+        report.wall_s = self.runner.spent
 
     def _advance(
         self, held: _Held, report: CallReport, outputs: list[tuple[TaskPath, int]]
@@ -285,117 +266,13 @@ class SimulatedWorker:
                     report.consumed += consumed
                     held.tasks -= consumed
                     held.emitted = held.skip = 0
-                if size >= self.world.block_bytes or self._spent >= longest:
+                if size >= self.world.block_bytes or self.runner.spent >= longest:
                     if consumed and held.tasks == 0:
                         continue
                     report.more = True
                     report.emitted_of_current = max(held.emitted, held.skip)
                     return False
-        except _GivenUp as failure:
-            self._errors.append(failure.error)
+        except GivenUp as failure:
+            self.runner.errors.append(failure.error)
             report.consumed += held.tasks
         return True
-
-    # Stages --------------------------------------------------------------------------------
-
-    def _work(self, pool: PoolIndex, tasks: Sequence[TaskPath]) -> Iterator[Bit]:
-        head = self.world.pools[pool].head
-        for start in range(0, len(tasks), head.batch_size):
-            batch = tuple(tasks[start : start + head.batch_size])
-            try:
-                yield from self._batch(pool, batch)
-            except _GivenUp as failure:
-                if failure.error.stage != head.index or not head.ignore_failures:
-                    raise
-                self._errors.append(failure.error)
-                yield (), len(batch)
-
-    def _batch(self, pool: PoolIndex, batch: tuple[TaskPath, ...]) -> Iterator[Bit]:
-        stages = self.world.pools[pool].stages
-        if stages[0].is_global:
-            self._run(pool, 0, batch)
-            self._keep(pool).update(batch)
-            yield (), len(batch)
-            return
-        outputs = self._run(pool, 0, batch)
-        if len(stages) > 1:
-            for path, _ in outputs:
-                for output in self._through(pool, 1, path):
-                    yield (output,), 0
-            yield (), len(batch)
-            return
-        made = list(outputs)
-        one_by_one = self.world.workload.work[stages[0].index].yields
-        if one_by_one or sum(size for _, size in made) > self.world.block_bytes // 2:
-            for output in made:
-                yield (output,), 0
-            yield (), len(batch)
-        else:
-            yield made, len(batch)
-
-    def _through(
-        self, pool: PoolIndex, position: int, path: TaskPath
-    ) -> Iterator[tuple[TaskPath, int]]:
-        stages = self.world.pools[pool].stages
-        try:
-            outputs = self._run(pool, position, (path,))
-        except _GivenUp as failure:
-            if not stages[position].ignore_failures:
-                raise
-            self._errors.append(failure.error)
-            return
-        for output in outputs:
-            if position + 1 == len(stages):
-                yield output
-            else:
-                yield from self._through(pool, position + 1, output[0])
-
-    def _run(self, pool: PoolIndex, position: int, batch: tuple[TaskPath, ...]) -> Outputs:
-        """One batch through one stage; time passes."""
-        world = self.world
-        stage = world.pools[pool].stages[position]
-        work = world.workload.work[stage.index]
-        world.ledger.begin(stage.index, batch)
-        seconds = work.seconds(world.clock.now + self._spent, world.dice)
-        faults = world.workload.faults
-        if faults.straggle and world.dice.random() < faults.straggle:
-            seconds *= faults.straggle_by
-        self._spent += seconds
-        if not work.kills_on.isdisjoint(batch):
-            raise _Killed((stage.index, batch))
-        figures = self._figures.setdefault(stage.index, StageFigures(stage.index))
-        if not work.raises_on.isdisjoint(batch):
-            self._spent += seconds * (stage.attempts - 1)
-            figures.retried += len(batch) * (stage.attempts - 1)
-            world.ledger.failed.add((stage.index, batch))
-            ids = tuple("_".join(map(str, path)) for path in batch)
-            raise _GivenUp(BatchError(stage.index, len(batch), ids, "Raised", "it raises", ""))
-        outputs = (
-            []
-            if stage.is_global
-            else [
-                (child, work.output_bytes)
-                for task in batch
-                for child in work.children(stage.index, task)
-            ]
-        )
-        figures.process_s += seconds
-        figures.batches += 1
-        figures.tasks_in += len(batch)
-        figures.items += len(batch)
-        figures.tasks_out += len(outputs)
-        return outputs
-
-    # Global stages -------------------------------------------------------------------------
-
-    def _keep(self, pool: PoolIndex) -> set[TaskPath]:
-        if self.world.pools[pool].head.keeps_state_in_scratch:
-            return self.world.scratch.setdefault(pool, set())
-        return self.taken_in.setdefault(pool, set())
-
-    def _finish(self, pool: PoolIndex) -> Iterator[Bit]:
-        stage = self.world.pools[pool].head.index
-        work = self.world.workload.work[stage]
-        for task in sorted(self._keep(pool)):
-            self._spent += work.seconds(self.world.clock.now, self.world.dice)
-            yield [(child, work.output_bytes) for child in work.children(stage, task)], 0
