@@ -50,6 +50,37 @@ class Upper(ProcessingStage[Doc, Doc]):
         return task
 
 
+class Each(ProcessingStage[Doc, Doc]):
+    """Batches, and what a function makes of a batch."""
+
+    name = "each"
+
+    def __init__(self, function: Any, batch_size: int) -> None:
+        self.function, self.batch_size = function, batch_size
+        self.sizes: list[int] = []
+
+    def process(self, task: Doc) -> Doc:
+        raise NotImplementedError
+
+    def process_batch(self, tasks: list[Doc]) -> Any:
+        self.sizes.append(len(tasks))
+        return self.function(tasks)
+
+
+class Once(ProcessingStage[Doc, Any]):
+    """What a function makes of a task."""
+
+    name = "once"
+
+    def __init__(self, function: Any, **attributes: Any) -> None:
+        self.function = function
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def process(self, task: Doc) -> Any:
+        return self.function(task)
+
+
 class Slow(ProcessingStage[Doc, Doc]):
     """Takes 0.4 s by its own clock."""
 
