@@ -20,7 +20,9 @@ class XennaExecutor:
         ValueError: `ignore_head_node` is true, or an option is unknown or has a bad value.
     """
 
-    def __init__(self, config: dict[str, Any] | None = None, ignore_head_node: bool = False) -> None:
+    def __init__(
+        self, config: dict[str, Any] | None = None, ignore_head_node: bool = False
+    ) -> None:
         if ignore_head_node:
             raise ValueError(
                 "ignore_head_node=True is not supported; start the Ray head with num_cpus=0 to "

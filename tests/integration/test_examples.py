@@ -21,8 +21,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, name: str, **environment: str) -> str:
-    ended = curator("run", f"examples/{name}/pipeline.yaml", directory=folder, **environment)
+def run(folder: Path, name: str) -> str:
+    ended = curator("run", f"examples/{name}/pipeline.yaml", directory=folder)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     return ended.stdout
 
@@ -47,8 +47,11 @@ def test_fan_out_finds_one_result_for_every_paragraph(folder: Path) -> None:
     assert row[1:3] == ["10", "10"]
 
 
-def test_custom_stage_beside_the_manifest_is_found(folder: Path) -> None:
-    run(folder, "custom-stage", READING_SPEED="200")
+def test_custom_stage_beside_the_manifest_is_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("READING_SPEED", "200")
+    run(folder, "custom-stage")
     rows = [
         json.loads(line)
         for path in (folder / "out/custom-stage").glob("*.jsonl")
