@@ -6,12 +6,16 @@ the driver, the payload stays in the object store under a reference that the dri
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
 from curator_executor.core.types import CallReport
 from curator_executor.ray_backend import blame
 from curator_executor.runtime.host import Piece, PoolHost, PoolPlan, SetupError
+
+# Objects made and not freed before the youngest generation is looked at.
+GC_THRESHOLD = 50_000
 
 
 class StageWorker:
@@ -43,6 +47,10 @@ class StageWorker:
             host.teardown()
             return failure.error
         self.hosts[pool] = host
+        # What is there now stays (modules, models); tasks come and go by reference count. The usual
+        # 700 objects between collections cost a fifth of a no-op stage's time.
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 20)
         return seconds
 
     def call(

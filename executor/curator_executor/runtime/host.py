@@ -20,8 +20,15 @@ import cloudpickle
 from curator_executor.api.stage import NodeInfo, WorkerMetadata
 from curator_executor.core.types import BatchError, CallReport
 from curator_executor.runtime.batch_errors import batch_error
-from curator_executor.runtime.codec import Payload, PayloadWriter, decode_chunk, estimate_bytes
-from curator_executor.runtime.runner import BatchFailed, StageRunner
+from curator_executor.runtime.codec import (
+    Payload,
+    PayloadWriter,
+    copied,
+    decode_chunk,
+    estimate_bytes,
+)
+from curator_executor.runtime.runner import BatchFailed, Early, StageRunner
+from curator_executor.runtime.sprint import Sprinter
 
 # A call comes back after this many times its aim, finished or not: a few slow batches must not
 # hide what the others gave.
@@ -86,10 +93,26 @@ class SetupError(Exception):
         self.error = error
 
 
+# A chunk, and tasks `[start, stop)` of it.
+Row = tuple[Any, int, int]
+
+
 @dataclass
 class _Batch:
     tasks: list[Any] = field(default_factory=list)
-    rows: list[tuple[Any, int, int]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+
+def _spans(pieces: Sequence[Piece]) -> Iterator[Row]:
+    """The chunks that hold the input, and which of their tasks belong to it."""
+    for piece in pieces:
+        first = 0
+        for chunk in piece.payload:
+            begin = max(piece.start - first, 0)
+            end = min(piece.stop - first, chunk[0])
+            first += chunk[0]
+            if begin < end:
+                yield chunk, begin, end
 
 
 class PoolHost:
@@ -106,8 +129,17 @@ class PoolHost:
         ]
         self.held: deque[HeldInput] = deque()
         self.errors: list[BatchError] = []
+        self._writer = PayloadWriter()
+        self._sprinter = self._may_sprint()
         self._last_end = time.perf_counter()
         self._ready: list[Any] = []
+
+    def _may_sprint(self) -> Sprinter | None:
+        head = self.runners[0]
+        alone = len(self.runners) == 1 and self.plan.batch_size == 1
+        if alone and head.by_task and self.plan.timeout_s is None:
+            return Sprinter(head, self.plan.block_bytes)
+        return None
 
     # Life ----------------------------------------------------------------------------------
 
@@ -171,7 +203,7 @@ class PoolHost:
             self.held.append(HeldInput(tasks, self._work(pieces, size), size, skip))
         elif finish and not self.held:
             self.held.append(HeldInput(0, self._finish(), 0.0, skip))
-        writer = PayloadWriter()
+        writer = self._writer = PayloadWriter()
         held = self.held[0] if self.held else None
         if held is not None:
             with self._watched():
@@ -252,36 +284,54 @@ class PoolHost:
         self, pieces: Sequence[Piece], mean_bytes: float
     ) -> Iterator[tuple[Sequence[Any], int]]:
         """(outputs, input tasks finished by them), batch by batch or output by output."""
-        head = self.runners[0]
         mb = mean_bytes / 1e6
-        fused = len(self.runners) > 1
-        for batch in self._batches(pieces):
-            count = len(batch.tasks)
+        if self._sprinter is None:
+            for batch in self._batches(pieces):
+                yield from self._run(batch.tasks, batch.rows, mb)
+            return
+        for chunk, begin, end in _spans(pieces):
+            index = begin
+            tasks = decode_chunk(chunk, self.plan.names)
+            while index < end:
+                early = None
+                # What was passed on of the first batch, and who runs when, is known the long way.
+                if not self.held[0].skip and self.runners[0].on_run is None:
+                    before = index
+                    index, early = self._sprinter.run(tasks, index, end, mb, self._writer)
+                    yield (), index - before
+                    if early is None:
+                        continue
+                yield from self._run([tasks[index]], [(chunk, index, index + 1)], mb, early)
+                index += 1
 
-            def fresh(rows: list[tuple[Any, int, int]] = batch.rows) -> list[Any]:
-                return [
-                    task
-                    for chunk, start, stop in rows
-                    for task in decode_chunk(chunk, self.plan.names)[start:stop]
-                ]
+    def _run(
+        self, tasks: list[Any], rows: list[Row], mb: float, early: Early | None = None
+    ) -> Iterator[tuple[Sequence[Any], int]]:
+        """One batch, the long way."""
+        head = self.runners[0]
+        count = len(tasks)
 
-            try:
-                outputs = head.run(batch.tasks, fresh, mb)
-                if fused:
-                    for task in self._through(1, outputs):
-                        yield (task,), 0
-                    yield (), count
-                elif isinstance(outputs, list) and not self._is_large(outputs):
-                    yield outputs, count
-                else:
-                    for task in outputs:
-                        yield (task,), 0
-                    yield (), count
-            except BatchFailed as failure:
-                if failure.error.stage != head.index or not self.plan.ignore_failures[0]:
-                    raise
-                self.errors.append(failure.error)
-                yield (), count
+        def fresh() -> list[Any]:
+            return [
+                task
+                for chunk, start, stop in rows
+                for task in decode_chunk(chunk, self.plan.names)[start:stop]
+            ]
+
+        try:
+            outputs = head.run(tasks, fresh, mb, early)
+            if len(self.runners) > 1:
+                outputs = self._through(1, outputs)
+            if isinstance(outputs, list) and not self._is_large(outputs):
+                yield outputs, count
+                return
+            for task in outputs:
+                yield (task,), 0
+        except BatchFailed as failure:
+            if failure.error.stage != head.index or not self.plan.ignore_failures[0]:
+                raise
+            self.errors.append(failure.error)
+        yield (), count
 
     def _is_large(self, outputs: list[Any]) -> bool:
         """Whether a listed fan-out must be handed out piece by piece to keep blocks small."""
@@ -293,23 +343,17 @@ class PoolHost:
         size = self.plan.batch_size
         names = self.plan.names
         batch = _Batch()
-        for piece in pieces:
-            first = 0
-            for chunk in piece.payload:
-                begin = max(piece.start - first, 0)
-                end = min(piece.stop - first, chunk[0])
-                first += chunk[0]
-                if begin >= end:
-                    continue
-                tasks = decode_chunk(chunk, names)
-                while begin < end:
-                    stop = min(end, begin + size - len(batch.tasks))
-                    batch.tasks += tasks[begin:stop]
-                    batch.rows.append((chunk, begin, stop))
-                    begin = stop
-                    if len(batch.tasks) == size:
-                        yield batch
-                        batch = _Batch()
+        for chunk, begin, end in _spans(pieces):
+            tasks = decode_chunk(chunk, names)
+            index = begin
+            while index < end:
+                stop = min(end, index + size - len(batch.tasks))
+                batch.tasks += tasks[index:stop]
+                batch.rows.append((chunk, index, stop))
+                index = stop
+                if len(batch.tasks) == size:
+                    yield batch
+                    batch = _Batch()
         if batch.tasks:
             yield batch
 
@@ -321,15 +365,13 @@ class PoolHost:
         shares = getattr(before, "is_pure", False)
         for task in tasks:
             # A stage that may keep what it emitted, or emit it twice, hands on a copy.
-            kept = None if shares else cloudpickle.dumps(task)
-            given = task if kept is None else cloudpickle.loads(kept)
+            given = task if shares else copied(task)
 
-            def fresh(original: Any = task, pickled: bytes | None = kept) -> list[Any]:
-                return [original if pickled is None else cloudpickle.loads(pickled)]
+            def fresh(original: Any = task) -> list[Any]:
+                return [copied(original)]
 
-            size = estimate_bytes(task.data) if kept is None else len(kept)
             try:
-                outputs = runner.run([given], fresh, size / 1e6)
+                outputs = runner.run([given], fresh, estimate_bytes(task.data) / 1e6)
                 if last:
                     yield from outputs
                 else:

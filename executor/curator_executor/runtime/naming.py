@@ -56,7 +56,7 @@ class Namer:
         # Types of outputs seen that are no markers: most calls need no further look.
         self.plain_tasks: set[type] = set()
         self._by_task = by_task
-        self._tag = blake2b(f"{index}:{stage.name}".encode(), digest_size=16).digest()
+        self.tag = blake2b(f"{index}:{stage.name}".encode(), digest_size=16).digest()
 
     def name(self, parents: list[Parent], results: list[Any], mark: Mark) -> tuple[list[Any], int]:
         """The outputs of a batch, named; and how many of its inputs gave none.
@@ -68,7 +68,13 @@ class Namer:
         outputs: list[Any] = []
         filtered = 0
         if self._by_task or (len(parents) > 1 and len(results) == len(parents)):
+            plain = self.plain_tasks
             for parent, slot in zip(parents, results, strict=True):
+                if type(slot) in plain and id(slot) not in mark.emitted and not self.is_source:
+                    mark.emitted.add(id(slot))
+                    self.stamp(slot, parent, 0, mark)
+                    outputs.append(slot)
+                    continue
                 slots = slot if type(slot) is list else (slot,)
                 found = self.children(parent, slots, mark)
                 filtered += not found
@@ -94,29 +100,40 @@ class Namer:
         """
         outputs: list[Any] = []
         for ordinal, slot in enumerate(slots, first):
-            if slot is None or isinstance(slot, NoneTask):
+            if type(slot) not in self.plain_tasks and not self._is_output(slot, parent):
                 continue
-            if not isinstance(slot, Task):
-                raise TypeError(
-                    f"stage {self.stage.name}: process() returned {type(slot).__name__}, wanted a "
-                    "Task, a list of Tasks, an iterator or None"
-                )
-            if isinstance(slot, FailedTask):
-                raise StageReportedFailure(
-                    f"stage {self.stage.name} returned a FailedTask for task {parent.id}"
-                )
             # Emitted twice: each gets its own id.
             task = copy.copy(slot) if id(slot) in mark.emitted else slot
             mark.emitted.add(id(slot))
             suffix = self.suffix(task, ordinal)
-            if self.is_source:
+            if type(suffix) is str:
                 if (parent.key, suffix) in mark.suffixes:
                     suffix = ordinal  # two outputs with the same content
                 mark.suffixes.add((parent.key, suffix))
-            self.plain_tasks.add(type(task))
             self.stamp(task, parent, suffix, mark)
             outputs.append(task)
         return outputs
+
+    def _is_output(self, slot: Any, parent: Parent) -> bool:
+        """Whether a returned value is a task to pass on; False if it was filtered out.
+
+        Raises:
+            TypeError: it is no task.
+            ValueError: it says that the stage failed.
+        """
+        if slot is None or isinstance(slot, NoneTask):
+            return False
+        if not isinstance(slot, Task):
+            raise TypeError(
+                f"stage {self.stage.name}: process() returned {type(slot).__name__}, wanted a "
+                "Task, a list of Tasks, an iterator or None"
+            )
+        if isinstance(slot, FailedTask):
+            raise StageReportedFailure(
+                f"stage {self.stage.name} returned a FailedTask for task {parent.id}"
+            )
+        self.plain_tasks.add(type(slot))
+        return True
 
     def suffix(self, task: Any, ordinal: int) -> str | int:
         """Last part of a task's id: its content's where a source says so, else its position."""
@@ -130,7 +147,7 @@ class Namer:
         """Write id, lineage key and figures onto a task."""
         state = task.__dict__
         own = parent.key + str(suffix).encode("utf-8", "surrogatepass")
-        digest = blake2b(own, digest_size=KEY_BYTES, person=self._tag).digest()
+        digest = blake2b(own, digest_size=KEY_BYTES, person=self.tag).digest()
         state["_lineage_key"] = digest
         # Several inputs: NeMo Curator gives a random id that starts with "r". Ours has the same
         # form but is the same each time.

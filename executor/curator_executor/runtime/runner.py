@@ -46,6 +46,16 @@ class _Batch:
     emitted: int = 0
 
 
+@dataclass(slots=True)
+class Early:
+    """What a stage already did with a task before the long way was taken."""
+
+    start: float
+    items: int
+    result: Any = None
+    error: Exception | None = None
+
+
 class StageRunner:
     """A stage in a worker.
 
@@ -67,13 +77,15 @@ class StageRunner:
         self.figures = StageFigures(index)
         self.on_run: Callable[[int], None] | None = None
         self.last_end = time.perf_counter()
-        self._batch = (worker << 40) + (index << 32)
+        self.batch = (worker << 40) + (index << 32)
         kind = type(stage)
-        self._by_task = kind.process_batch is ProcessingStage.process_batch and (
+        self.by_task = kind.process_batch is ProcessingStage.process_batch and (
             "process_batch" not in stage.__dict__
         )
-        self._namer = Namer(stage, index, names, by_task=self._by_task)
-        self._validates = (
+        self._namer = Namer(stage, index, names, by_task=self.by_task)
+        self.is_source = self._namer.is_source
+        self.tag = self._namer.tag
+        self.validates = (
             kind.inputs is not ProcessingStage.inputs
             or kind.validate_input is not ProcessingStage.validate_input
             or kind.input_spec_for_task is not ProcessingStage.input_spec_for_task
@@ -86,8 +98,17 @@ class StageRunner:
 
     # Running a batch -----------------------------------------------------------------------
 
+    def require_valid(self, task: Any) -> None:
+        """Refuse a task that lacks what the stage's `inputs()` ask for.
+
+        Raises:
+            ValueError: it does.
+        """
+        if not self.stage.validate_input(task):
+            raise ValueError(f"task {task!s} failed validation for stage {self.stage.name}")
+
     def run(
-        self, tasks: list[Any], fresh: Fresh, mb_per_task: float
+        self, tasks: list[Any], fresh: Fresh, mb_per_task: float, early: Early | None = None
     ) -> Sequence[Any] | Iterator[Any]:
         """Outputs of one batch: a list, or an iterator if the stage yields them.
 
@@ -95,21 +116,22 @@ class StageRunner:
             tasks: the input.
             fresh: makes the input anew, for another attempt.
             mb_per_task: size of one input task in MB of 10^6 bytes.
+            early: the first attempt, where it was made already.
 
         Raises:
             BatchFailed: every attempt raised, or the stage returned something that is no task.
         """
         if self.on_run is not None:
             self.on_run(self.index)
-        start = time.perf_counter()
+        start = time.perf_counter() if early is None else early.start
         batch = _Batch(
             [Parent(task) for task in tasks],
-            sum([task.num_items for task in tasks]),
+            sum([task.num_items for task in tasks]) if early is None else early.items,
             start - self.last_end,
             mb_per_task * len(tasks),
             fresh,
         )
-        results = self._attempt(batch, tasks)
+        results = self._attempt(batch, tasks, early)
         if not isinstance(results, list):
             return self._stream(results, batch)
         end = self.last_end = time.perf_counter()
@@ -118,11 +140,9 @@ class StageRunner:
         figures.batches += 1
         figures.tasks_in += len(tasks)
         figures.items += batch.items
-        self._batch += 1
-        entry = pack_entry(
-            self.index, batch.items, end - start, batch.idle_s, batch.mb, self._batch
-        )
-        mark = Mark(entry, self._batch, self._observe())
+        self.batch += 1
+        entry = pack_entry(self.index, batch.items, end - start, batch.idle_s, batch.mb, self.batch)
+        mark = Mark(entry, self.batch, self.observe())
         if len(results) == 1 == len(tasks) and type(results[0]) in self._namer.plain_tasks:
             # One task in, one out: most calls there are. The long way gives the same.
             task = results[0]
@@ -138,12 +158,16 @@ class StageRunner:
         figures.filtered += filtered
         return outputs
 
-    def _attempt(self, batch: _Batch, tasks: list[Any]) -> Any:
+    def _attempt(self, batch: _Batch, tasks: list[Any], early: Early | None = None) -> Any:
         """What `_call` gives, in as many attempts as the stage has left.
 
         Raises:
             BatchFailed: the last one raised.
         """
+        if early is not None:
+            if early.error is None:
+                return early.result if isinstance(early.result, Iterator) else [early.result]
+            tasks = self._again(batch, early.error)
         while True:
             try:
                 return self._call(tasks)
@@ -156,7 +180,7 @@ class StageRunner:
         A single input that fans out gives a flat list of slots either way.
         """
         stage = self.stage
-        if not self._by_task:
+        if not self.by_task:
             results = stage.process_batch(tasks)
             if isinstance(results, list):
                 return results
@@ -167,8 +191,8 @@ class StageRunner:
             return list(results)
         slots = []
         for task in tasks:
-            if self._validates and not stage.validate_input(task):
-                raise ValueError(f"task {task!s} failed validation for stage {stage.name}")
+            if self.validates:
+                self.require_valid(task)
             result = stage.process(task)
             if isinstance(result, Iterator):
                 if len(tasks) == 1:
@@ -182,8 +206,8 @@ class StageRunner:
 
         If it raises half-way, what was passed on stands: another attempt skips that many.
         """
-        self._batch += 1
-        number = self._batch
+        self.batch += 1
+        number = self.batch
         spent = 0.0
         position = 0  # in this attempt
         mark = Mark(b"", number, None)
@@ -203,7 +227,7 @@ class StageRunner:
             position += 1
             if position <= batch.emitted:
                 continue
-            metrics = self._observe()
+            metrics = self.observe()
             entry = pack_entry(self.index, batch.items, spent, batch.idle_s, batch.mb, number)
             self.figures.process_s += spent
             spent = 0.0
@@ -220,7 +244,7 @@ class StageRunner:
         self.figures.tasks_in += 1
         self.figures.items += batch.items
         self.figures.filtered += not batch.emitted
-        self._observe()
+        self.observe()
 
     def _flat(self, results: Any) -> Any:
         if isinstance(results, list) and len(results) == 1 and isinstance(results[0], list):
@@ -260,21 +284,21 @@ class StageRunner:
             items = task.num_items
             self.figures.process_s += spent
             self.figures.batches += 1
-            self._batch += 1
-            entry = pack_entry(self.index, items, spent, 0.0, 0.0, self._batch)
-            metrics = self._observe()
+            self.batch += 1
+            entry = pack_entry(self.index, items, spent, 0.0, 0.0, self.batch)
+            metrics = self.observe()
             first = 0 if parent.key else ordinal
-            mark = Mark(entry, self._batch, metrics)
+            mark = Mark(entry, self.batch, metrics)
             named = self._namer.children(parent, [task], mark, first)
             self.figures.tasks_out += len(named)
             yield from named
             start = time.perf_counter()
         self.figures.process_s += time.perf_counter() - start
-        self._observe()
+        self.observe()
 
     # What a stage says ---------------------------------------------------------------------
 
-    def _observe(self) -> dict[str, float] | None:
+    def observe(self) -> dict[str, float] | None:
         """Collect metrics and observations; returns the metrics of this batch."""
         state = self.stage.__dict__
         if "_observations" in state:

@@ -1,0 +1,198 @@
+"""The short way through a stage gives what the long way gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import cloudpickle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curator_executor import NoneTask, ProcessingStage, Task
+from curator_executor.core.types import StageFigures
+from curator_executor.runtime import codec
+from curator_executor.runtime.host import Piece, PoolHost, PoolPlan
+
+NAMES = ("before", "stage")
+COUNT = 40
+
+
+@dataclass
+class Number(Task[int]):
+    @property
+    def num_items(self) -> int:
+        return self.data % 3
+
+    def validate(self) -> bool:
+        return True
+
+
+@dataclass
+class Named(Number):
+    """A task whose id comes from its content where its stage is a source."""
+
+    def get_deterministic_id(self) -> str:
+        return f"n{self.data // 2}"
+
+
+@dataclass
+class Odd(Number):
+    """A task that is more than its attributes."""
+
+    extra: list[int] = field(default_factory=list)
+
+    def __reduce__(self) -> Any:
+        return (Odd, (self.dataset_name, self.data))
+
+
+class Stage(ProcessingStage[Any, Any]):
+    name = "stage"
+
+    def __init__(self, function: Callable[[Stage, Any], Any], source: bool = False) -> None:
+        self.function = function
+        self.is_source_stage = source
+        self.calls = 0
+
+    def process(self, task: Any) -> Any:
+        self.calls += 1
+        return self.function(self, task)
+
+
+def same(_stage: Stage, task: Number) -> Number:
+    return task
+
+
+def kept_if_even(_stage: Stage, task: Number) -> Number | None:
+    return task if task.data % 2 == 0 else None
+
+
+def three(_stage: Stage, task: Number) -> list[Number]:
+    return [Number("d", task.data * 3 + k) for k in range(3)]
+
+
+def twice_the_same(_stage: Stage, task: Number) -> list[Number]:
+    return [task, task]
+
+
+def yielded(_stage: Stage, task: Number) -> Iterator[Number]:
+    for k in range(task.data % 4):
+        yield Number("d", k)
+
+
+def marked(_stage: Stage, task: Number) -> Any:
+    return NoneTask() if task.data % 5 == 0 else task
+
+
+def with_metrics(stage: Stage, task: Number) -> Number:
+    stage._log_metric("seen", float(task.data))
+    stage._log_dropped("small", task.data % 2)
+    return task
+
+
+def named(_stage: Stage, task: Number) -> list[Number]:
+    return [Named("d", task.data), Named("d", task.data)]
+
+
+def odd(_stage: Stage, task: Number) -> Number:
+    return Odd("d", task.data)
+
+
+REUSED = Number("d", 0)
+
+
+def reused(_stage: Stage, task: Number) -> Number:
+    REUSED.data = task.data
+    return REUSED
+
+
+def failing(_stage: Stage, task: Number) -> Number:
+    if task.data % 7 == 3:
+        raise KeyError(task.data)
+    return task
+
+
+def mixed(stage: Stage, task: Number) -> Any:
+    functions = (same, kept_if_even, three, yielded, marked, with_metrics, odd, reused)
+    return functions[task.data % len(functions)](stage, task)
+
+
+def run(function: Any, *, short: bool, source: bool, count: int) -> tuple[Any, ...]:
+    """What comes out, what was said of it, and how often the stage was called."""
+    plan = PoolPlan(
+        stages=cloudpickle.dumps([Stage(function, source)]),
+        indexes=(1,),
+        attempts=(1,),
+        setup_attempts=(1,),
+        ignore_failures=(True,),
+        batch_size=1,
+        timeout_s=None,
+        names=NAMES,
+        target_call_s=60.0,
+        block_bytes=1 << 30,
+    )
+    host = PoolHost(plan, 1, "here")
+    if not short:
+        host._sprinter = None
+    host.setup(node_setup=False)
+    inputs = [Number("d", n, _metadata={"n": n}) for n in range(count)]
+    for position, task in enumerate(inputs):
+        task.task_id = f"0_{position}"
+        task.__dict__["_lineage_key"] = position.to_bytes(16, "big")
+    payload, _ = codec.encode(inputs)
+    report, given_out = host.call([Piece(payload, 0, count, 1.0)])
+    outputs = list(codec.decode(given_out or [], NAMES))
+    [figures] = report.figures
+    return (
+        [seen(task) for task in outputs],
+        (report.consumed, report.more, report.out_tasks),
+        without_times(figures),
+        [(error.task_ids, error.error) for error in report.errors],
+        host.stages[0].calls,
+    )
+
+
+def seen(task: Any) -> tuple[Any, ...]:
+    perf = [(p.stage_name, p.num_items_processed, p.custom_metrics) for p in task._stage_perf]
+    return (type(task), task.data, task.task_id, task._lineage_key, task._metadata, perf)
+
+
+def without_times(figures: StageFigures) -> dict[str, Any]:
+    values = {name: getattr(figures, name) for name in StageFigures.__dataclass_fields__}
+    del values["process_s"]
+    return values
+
+
+@pytest.mark.parametrize("source", [False, True])
+@pytest.mark.parametrize(
+    "function",
+    [
+        same,
+        kept_if_even,
+        three,
+        twice_the_same,
+        yielded,
+        marked,
+        with_metrics,
+        named,
+        odd,
+        reused,
+        failing,
+        mixed,
+    ],
+)
+def test_the_short_way_gives_what_the_long_way_gives(function: Any, source: bool) -> None:
+    short = run(function, short=True, source=source, count=COUNT)
+    assert short == run(function, short=False, source=source, count=COUNT)
+    assert short[-1] == COUNT, "a stage was called twice, or not at all, for some task"
+
+
+@given(st.lists(st.sampled_from([same, three, yielded, odd, failing]), min_size=1, max_size=6))
+def test_any_mixture_gives_the_same_both_ways(functions: list[Any]) -> None:
+    def chosen(stage: Stage, task: Number) -> Any:
+        return functions[task.data % len(functions)](stage, task)
+
+    ways = [run(chosen, short=short, source=False, count=13) for short in (True, False)]
+    assert ways[0] == ways[1]
