@@ -155,6 +155,34 @@ def test_seven_stages_on_two_cores_take_turns() -> None:
     assert result.ledger.idle_waits == 0
 
 
+def test_stages_that_take_long_to_set_up_get_something_done_in_their_turn() -> None:
+    """Workers of different shapes take turns, and a set-up takes longer than a turn.
+
+    1. s1 and s2 come up on one core each. 2. When they are ready their turn is over already: s0,
+    which needs both cores, waits. 3. They are stopped, and come up again before s0, for ever.
+    """
+    run = Simulation(
+        Workload(
+            stages(
+                spec(batch_size=3, need=Need(2.0)),
+                spec(fixed_workers=1, batch_size=7),
+                spec(batch_size=2, env_key="other"),
+            ),
+            (
+                StageWork(batch_s=0.05, fan_out=5, output_bytes=20_000, setup_s=3.0),
+                StageWork(batch_s=0.05, fan_out=2, output_bytes=20_000, setup_s=3.0),
+                StageWork(batch_s=0.4, setup_s=3.0),
+            ),
+            source_tasks=40,
+        ),
+        nodes=(Node("n1", cpus=2.0, store_bytes=1_000_000),),
+    )
+    result = simulate(run)
+    assert_complete(run, result)
+    # 200 batches of 0.4 s on one core, and the set-ups between turns.
+    assert result.seconds < 200
+
+
 def test_queues_stay_below_their_limit() -> None:
     """A fast reader before a slow stage: what waits between them is bounded by bytes."""
     run = Simulation(

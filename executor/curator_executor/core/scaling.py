@@ -23,6 +23,8 @@ _LIVE = (
 )
 # Timings needed before a pool's cost counts: the first call also loads models and caches.
 FIRST_TIMINGS = 2
+# A turn lasts so many times what it took to begin it, or stages would mostly be set up.
+TURN_PER_START = 4
 # Last in the queue for a first worker.
 NO_WORK = 3
 
@@ -129,9 +131,16 @@ def _rank(state: State, pool: Pool, now: float) -> tuple[int, int]:
     if not is_runnable(state, pool):
         busy = any(worker.calls for worker in mine)
         return (1, -index) if busy else (NO_WORK, index)
-    if mine and any(now - worker.since < state.settings.quantum_s for worker in mine):
+    if any(_is_in_its_turn(worker, state.settings.quantum_s, now) for worker in mine):
         return (0, -index)
     return (1 if not mine else 2, -index)
+
+
+def _is_in_its_turn(worker: Worker, quantum_s: float, now: float) -> bool:
+    """Whether it is not even ready, or has worked for less than a quantum."""
+    if worker.state not in (WorkerState.READY, WorkerState.DRAINING):
+        return True
+    return now - worker.since < max(quantum_s, TURN_PER_START * worker.came_up_s)
 
 
 def _mine(state: State, pool: Pool) -> list[Worker]:
@@ -281,6 +290,7 @@ def assign(state: State, worker: Worker, pool: Pool, now: float) -> list[Action]
     pool.workers.add(worker.id)
     worker.pool = pool.spec.index
     worker.since = now
+    worker.came_up_s = 0.0
     if pool.spec.index in worker.hosted:
         if worker.state is WorkerState.DRAINING:
             worker.go(WorkerState.READY)

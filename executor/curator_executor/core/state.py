@@ -72,7 +72,8 @@ class Worker:
         hosted: pools whose stages are set up in it.
         units: unfinished input by pool; the first unit of the current pool is worked on.
         calls: calls in flight, oldest first; at most two.
-        since: when it was given its current pool.
+        since: when it was given its current pool; from set-up's end on, when it could begin.
+        came_up_s: seconds that its start and set-up for that pool took.
         prepares_node: it runs the node's set-up, for which others wait.
         written_off: it is being killed; its input is elsewhere, so what still comes of it is void.
     """
@@ -82,6 +83,7 @@ class Worker:
     since: float
     state: WorkerState = WorkerState.STARTING
     node: NodeId = ""
+    came_up_s: float = 0.0
     prepares_node: bool = False
     written_off: bool = False
     hosted: set[PoolIndex] = field(default_factory=set)

@@ -103,7 +103,7 @@ def _take_in(state: State, event: Event, now: float) -> list[Action]:
         case WorkerCreated(worker_id, node):
             return _created(state, state.workers.get(worker_id), node)
         case WorkerReady(worker_id, setup_s):
-            return _ready(state, state.workers.get(worker_id), setup_s)
+            return _ready(state, state.workers.get(worker_id), setup_s, now)
         case WorkerDied(worker_id):
             gone = state.workers.get(worker_id)
             actions = recovery.worker_gone(state, gone, event, now) if gone else []
@@ -154,11 +154,13 @@ def _wake_waiting(state: State) -> list[Action]:
     return actions
 
 
-def _ready(state: State, worker: Worker | None, setup_s: float) -> list[Action]:
+def _ready(state: State, worker: Worker | None, setup_s: float, now: float) -> list[Action]:
     if worker is None or worker.state is not WorkerState.SETTING_UP:
         return []
     pool = state.pools[worker.pool]
     worker.go(WorkerState.READY)
+    worker.came_up_s = now - worker.since
+    worker.since = now
     worker.hosted.add(worker.pool)
     pool.setup_deaths = 0
     state.totals[pool.spec.head.index].setup_s += setup_s
