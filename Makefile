@@ -12,10 +12,11 @@ LOCK := requirements/dev.txt
 PYTEST := $(BIN)/python -m pytest
 # Ends whatever the command leaves running (Ray), also when it fails or is interrupted.
 CONTAINED := $(BIN)/python .ci/contained.py
-SOURCES := executor crds tests .ci $(wildcard operator examples)
+# A folder without Python in it is an error to mypy.
+SOURCES := executor crds tests .ci examples $(if $(wildcard operator/*/*.py),operator)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test-unit test-integration bench bench-peers demo test build lock clean
+.PHONY: help setup check format test-unit test-integration bench bench-full bench-peers demo test build lock clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -41,11 +42,12 @@ $(READY): pyproject.toml $(LOCK)
 	fi
 	@touch $@
 
-check: $(READY) ## Lint, formatting, types, import contracts, rules of the house
+check: $(READY) ## Lint, formatting, types, import contracts, generated pages, rules of the house
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
+	$(BIN)/python -m curator_api.reference --check
 	$(PYTEST) -q tests/unit/house
 
 format: $(READY) ## Format the code and mend what can be mended
@@ -61,10 +63,14 @@ test-integration: $(READY) ## Tests on a real local Ray
 bench: $(READY) ## Benchmarks against their baselines, about five minutes (BENCH="--only W1" for a part)
 	$(CONTAINED) $(BIN)/python -m tests.benchmarks.run --quick $(BENCH)
 
-bench-peers: $(READY) ## The same work on other executors side by side, large sizes, a long time
+bench-full: $(READY) ## Large sizes, three rounds; the figures go to out/benchmarks.json
 	$(CONTAINED) $(BIN)/python -m tests.benchmarks.run --full --json out/benchmarks.json $(BENCH)
 
-demo: $(READY) ## Clean a small text collection and show what happened
+# In an environment of its own under out/peers, because it pins other versions than ours.
+bench-peers: $(READY) ## The same work on cosmos-xenna; needs uv and Python 3.12
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(CONTAINED) sh tests/benchmarks/peers/run.sh out/peers
+
+demo: $(READY) ## The main job on real text: the documentation inside the installed Python
 	$(CONTAINED) $(BIN)/python examples/demo/demo.py
 
 test: ## All of it, as CI runs it
