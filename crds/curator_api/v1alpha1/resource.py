@@ -136,7 +136,7 @@ class Metadata(WireModel):
 
 
 class CuratorPipeline(WireModel):
-    """A pipeline: what `curator run` runs and `kubectl apply` takes."""
+    """A pipeline: what `curator run` runs."""
 
     api_version: Literal["curator.dev/v1alpha1"] = Field(description="Version of this format.")
     kind: Literal["CuratorPipeline"] = Field(description="Kind of the resource.")
