@@ -65,7 +65,7 @@ def present_but(signatures: Signatures, *absent: int) -> NDArray[np.bool_]:
     return present
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 12), st.integers(0, 8))
 @pytest.mark.parametrize("listed", [0, 3, 32], ids=["walked", "both", "listed"])
 def test_groups_are_those_of_the_definition(

@@ -154,7 +154,7 @@ def splits(draw: st.DrawFn) -> list[DocumentBatch]:
 
 
 @pytest.mark.parametrize("stage", [FuzzyDedup(), ExactDedup()], ids=["fuzzy", "exact"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(splits())
 def test_survivors_do_not_depend_on_order_or_on_how_documents_were_split(
     tmp_path_factory: pytest.TempPathFactory, stage: Any, tasks: list[DocumentBatch]
