@@ -203,6 +203,8 @@ class PoolHost:
             self.held.append(HeldInput(tasks, self._work(pieces, size), size, skip))
         elif finish and not self.held:
             self.held.append(HeldInput(0, self._finish(), 0.0, skip))
+        if skip:
+            self.runners[0].replayed = skip
         writer = self._writer = PayloadWriter()
         held = self.held[0] if self.held else None
         if held is not None:
@@ -234,7 +236,7 @@ class PoolHost:
                     self._rearm()
                     report.consumed += consumed
                     held.tasks -= consumed
-                    held.emitted = held.skip = 0
+                    held.emitted = held.skip = self.runners[0].replayed = 0
                 if writer.size >= limit or clock() >= until:
                     if consumed and held.tasks == 0:
                         continue  # finished: let the iterator end

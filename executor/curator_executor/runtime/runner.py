@@ -75,6 +75,9 @@ class StageRunner:
         self.attempts = attempts
         self.names = names
         self.figures = StageFigures(index)
+        # Outputs of the next batch (or of `finish`) that a worker before this one passed on: they
+        # are made again, and not counted again.
+        self.replayed = 0
         self.on_run: Callable[[int], None] | None = None
         self.last_end = time.perf_counter()
         self.batch = (worker << 40) + (index << 32)
@@ -154,7 +157,7 @@ class StageRunner:
             outputs, filtered = self._namer.name(batch.parents, results, mark)
         except (TypeError, ValueError) as error:
             raise BatchFailed(self._error(batch, error)) from error
-        figures.tasks_out += len(outputs)
+        figures.tasks_out += max(0, len(outputs) - self.replayed)
         figures.filtered += filtered
         return outputs
 
@@ -227,7 +230,8 @@ class StageRunner:
             position += 1
             if position <= batch.emitted:
                 continue
-            metrics = self.observe()
+            counted = batch.emitted >= self.replayed
+            metrics = self.observe(counted=counted)
             entry = pack_entry(self.index, batch.items, spent, batch.idle_s, batch.mb, number)
             self.figures.process_s += spent
             spent = 0.0
@@ -237,7 +241,7 @@ class StageRunner:
             except (TypeError, ValueError) as error:
                 raise BatchFailed(self._error(batch, error)) from error
             batch.emitted += 1
-            self.figures.tasks_out += len(named)
+            self.figures.tasks_out += len(named) if counted else 0
             yield from named
         self.figures.process_s += spent
         self.figures.batches += 1
@@ -282,15 +286,16 @@ class StageRunner:
                 raise TypeError(self._wrong("finish()", task, "tasks"))
             parent = Parent(task)
             items = task.num_items
+            counted = ordinal >= self.replayed
             self.figures.process_s += spent
-            self.figures.batches += 1
+            self.figures.batches += counted
             self.batch += 1
             entry = pack_entry(self.index, items, spent, 0.0, 0.0, self.batch)
-            metrics = self.observe()
+            metrics = self.observe(counted=counted)
             first = 0 if parent.key else ordinal
             mark = Mark(entry, self.batch, metrics)
             named = self._namer.children(parent, [task], mark, first)
-            self.figures.tasks_out += len(named)
+            self.figures.tasks_out += len(named) if counted else 0
             yield from named
             start = time.perf_counter()
         self.figures.process_s += time.perf_counter() - start
@@ -298,9 +303,16 @@ class StageRunner:
 
     # What a stage says ---------------------------------------------------------------------
 
-    def observe(self) -> dict[str, float] | None:
-        """Collect metrics and observations; returns the metrics of this batch."""
+    def observe(self, *, counted: bool = True) -> dict[str, float] | None:
+        """Collect metrics and observations; returns the metrics of this batch.
+
+        Args:
+            counted: add them to the figures; a replay was counted before.
+        """
         state = self.stage.__dict__
+        if not counted:
+            self.stage._consume_observations()
+            return dict(self.stage._consume_custom_metrics()) or None
         if "_observations" in state:
             seen = self.stage._consume_observations()
             figures = self.figures
