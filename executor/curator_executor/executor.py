@@ -51,6 +51,13 @@ class XennaExecutor:
             StageFailed: a task failed and `ignore_failures` is off; its cause is the stage's own
                 exception.
         """
-        from curator_executor.runtime.run import run_stages
+        try:
+            from curator_executor.runtime.run import run_stages
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"running a pipeline needs the package {error.name}, which the extra `executor` "
+                "installs: pip install 'curator-operator[executor]'",
+                name=error.name,
+            ) from error
 
         return run_stages(stages, initial_tasks, self.settings).tasks

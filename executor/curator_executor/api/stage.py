@@ -1,7 +1,7 @@
 """`ProcessingStage`, the class that stage authors extend. Rules are NeMo Curator's.
 
 What is ours beside them: `process` may yield, `is_global_stage` with `finish`, `is_pure`,
-`deterministic`, and `_log_dropped` / `_log_kept`.
+`_log_dropped` and `_log_kept`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,6 @@ class ProcessingStage(ABC, Generic[X, Y]):
             worker; without it, losing the worker ends the run.
         is_pure: keeps no reference to its inputs or outputs and never emits one object twice, so
             that a fused neighbour may be handed the same object.
-        deterministic: the same input gives the same outputs, in the same order.
         scratch_dir: directory of this stage and run, set before `setup`; it outlives the worker
             and goes when the run ends.
     """
@@ -116,7 +115,6 @@ class ProcessingStage(ABC, Generic[X, Y]):
     is_global_stage: bool = False
     keeps_state_in_scratch: bool = False
     is_pure: bool = False
-    deterministic: bool = True
     scratch_dir: str = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

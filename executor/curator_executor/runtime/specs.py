@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from curator_executor.api.stage import ProcessingStage
 from curator_executor.core.errors import InvalidPipeline
 from curator_executor.core.types import Need, StageSpec
 from curator_executor.runtime.settings import RunSettings
+
+log = logging.getLogger("curator_executor.run")
 
 # Keys of `xenna_stage_spec`: NeMo Curator's that this executor reads, and its own three.
 SPEC_KEYS = {
@@ -131,7 +134,8 @@ def _options(name: str, stage: Stage) -> dict[str, Any]:
     options = dict(stage.xenna_stage_spec())
     for key in list(options):
         if options[key] is None or key in IGNORED_KEYS:
-            del options[key]
+            if options.pop(key) is not None:
+                log.info("stage %s: xenna_stage_spec[%r] has no effect here", name, key)
         elif key not in SPEC_KEYS:
             near = difflib.get_close_matches(key, SPEC_KEYS, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
