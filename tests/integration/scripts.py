@@ -16,6 +16,12 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 # A script starts a Ray of its own, which takes long on a busy machine.
 ENDS_WITHIN_S = 150.0
+# A shell that starts these tests in the background has Ctrl-C ignored, and that is passed on: to
+# Python too, which then raises no KeyboardInterrupt.
+HEARS_CTRL_C = """\
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
 
 
 def _environment(scratch: Path) -> dict[str, str]:
@@ -30,7 +36,7 @@ def _environment(scratch: Path) -> dict[str, str]:
 def started(code: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
     """The script, running in a process group of its own; nothing of it is left afterwards."""
     script = directory / "script.py"
-    script.write_text(code)
+    script.write_text(HEARS_CTRL_C + code)
     scratch = directory / "script scratch"
     scratch.mkdir(exist_ok=True)
     process = subprocess.Popen(
