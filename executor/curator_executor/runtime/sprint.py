@@ -82,7 +82,6 @@ class Sprinter:
         early: Early | None = None
         for index in range(begin, end):
             task = tasks[index]
-            inherited = task.__dict__
             items = task.num_items
             start = clock()
             try:
@@ -103,7 +102,7 @@ class Sprinter:
                 metrics = runner.observe()
             if outputs:
                 entry = pack_entry(runner.index, items, now - start, start - last, mb, runner.batch)
-                self._emit(inherited, outputs, entry, metrics, writer)
+                self._emit(task, outputs, entry, metrics, writer)
                 done.emitted += len(outputs)
             else:
                 done.filtered += 1
@@ -131,14 +130,15 @@ class Sprinter:
 
     def _emit(
         self,
-        inherited: dict[str, Any],
+        task: Any,
         outputs: Sequence[Any],
         entry: bytes,
         metrics: dict[str, float] | None,
         writer: PayloadWriter,
     ) -> None:
         """Write outputs as they are now, named as `naming` names them."""
-        parent_id = inherited["task_id"]
+        inherited = task.__dict__
+        parent_id = task.task_id  # a default of its class is not among its attributes
         key = inherited.get("_lineage_key", b"")
         chain = inherited.get("_perf_packed", b"") + entry
         prior = inherited.get("_perf_prior")

@@ -174,7 +174,7 @@ def _cards(report: RunReport) -> list[Card]:
     ]
     speaking = [stage for stage in report.stages if stage.kept or stage.dropped]
     if speaking:
-        seen = speaking[0].kept + sum(speaking[0].dropped.values())
+        seen = max(stage.kept + sum(stage.dropped.values()) for stage in speaking)
         dropped = sum(sum(stage.dropped.values()) for stage in speaking)
         share = format_percent(100 * dropped / seen) if seen else "0%"
         kept = format_count(speaking[-1].kept)
@@ -311,7 +311,7 @@ def _cells(stage: StageReport, elapsed_s: float) -> list[tuple[str, str, str]]:
 
 def _drop_group(stage: StageReport) -> DropGroup | None:
     total = stage.kept + sum(stage.dropped.values())
-    if not total:
+    if not stage.dropped and not stage.kept_samples:
         return None
     return DropGroup(
         stage=stage.progress.name,

@@ -53,11 +53,13 @@ class _TextChange(DocumentStage):
         changed = sum([old != new for old, new in zip(before, after, strict=True)])
         self.add_to_metric("documents_changed", changed)
         if not changed:
+            self._log_kept(len(before))
             return like(task, table)
         kept = [bool(new) or not old for old, new in zip(before, after, strict=True)]
         for old, keep in zip(before, kept, strict=True):
             if not keep:
                 self._log_dropped("nothing left of the text", sample=old)
+        self._log_kept(sum(kept))
         table = with_column(table, self.text_field, pa.array(after, type=pa.string()))
         return self.kept_rows(task, table, kept)
 

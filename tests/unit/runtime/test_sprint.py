@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator_executor import NoneTask, ProcessingStage, Task
+from curator_executor import EmptyTask, NoneTask, ProcessingStage, Task
 from curator_executor.core.types import StageFigures
 from curator_executor.runtime import codec
 from curator_executor.runtime.host import Piece, PoolHost, PoolPlan
@@ -119,8 +119,8 @@ def mixed(stage: Stage, task: Number) -> Any:
     return functions[task.data % len(functions)](stage, task)
 
 
-def run(function: Any, *, short: bool, source: bool, count: int) -> tuple[Any, ...]:
-    """What comes out, what was said of it, and how often the stage was called."""
+def host_of(function: Any, *, source: bool = False) -> PoolHost:
+    """A worker's host of one stage, set up."""
     plan = PoolPlan(
         stages=cloudpickle.dumps([Stage(function, source)]),
         indexes=(1,),
@@ -134,9 +134,15 @@ def run(function: Any, *, short: bool, source: bool, count: int) -> tuple[Any, .
         block_bytes=1 << 30,
     )
     host = PoolHost(plan, 1, "here")
+    host.setup(node_setup=False)
+    return host
+
+
+def run(function: Any, *, short: bool, source: bool, count: int) -> tuple[Any, ...]:
+    """What comes out, what was said of it, and how often the stage was called."""
+    host = host_of(function, source=source)
     if not short:
         host._sprinter = None
-    host.setup(node_setup=False)
     inputs = [Number("d", n, _metadata={"n": n}) for n in range(count)]
     for position, task in enumerate(inputs):
         task.task_id = f"0_{position}"
@@ -187,6 +193,22 @@ def test_the_short_way_gives_what_the_long_way_gives(function: Any, source: bool
     short = run(function, short=True, source=source, count=COUNT)
     assert short == run(function, short=False, source=source, count=COUNT)
     assert short[-1] == COUNT, "a stage was called twice, or not at all, for some task"
+
+
+@pytest.mark.parametrize("function", [same, three, kept_if_even])
+def test_a_task_that_has_its_id_from_its_class_goes_the_short_way(function: Any) -> None:
+    """The one task that a run without inputs starts from: its id is no attribute of its own."""
+
+    def count_of(_stage: Stage, _task: Any) -> Any:
+        return function(_stage, Number("d", 4))
+
+    host = host_of(count_of)
+    payload, _ = codec.encode([EmptyTask()])
+    report, given_out = host.call([Piece(payload, 0, 1, 1.0)])
+    outputs = list(codec.decode(given_out or [], NAMES))
+    assert report.errors == []
+    assert [task.task_id for task in outputs] == [f"0_{n}" for n in range(len(outputs))]
+    assert outputs
 
 
 @given(st.lists(st.sampled_from([same, three, yielded, odd, failing]), min_size=1, max_size=6))

@@ -200,3 +200,16 @@ def test_bottlenecks_are_joined_while_they_last() -> None:
         Span("a", 0.0, 40.0, "a: 0s to 4.0s"),
         Span("b", 40.0, 60.0, "b: 4.0s to 10s"),
     ]
+
+
+def test_documents_seen_are_those_of_the_stage_that_saw_the_most() -> None:
+    """A stage that says only what it drops has not seen only what it dropped."""
+    stages = [
+        stage.model_copy(update={"kept": kept, "dropped": dropped})
+        for stage, (kept, dropped) in zip(
+            report().stages, [(0, {"empty": 3}), (60, {"short": 40}), (0, {})], strict=False
+        )
+    ]
+    text = Page(render_report(report(stages=stages), RunSettings(), [])).text
+    assert "Documents kept 60 of 100 seen" in text
+    assert "Documents dropped 43 43% of those seen" in text

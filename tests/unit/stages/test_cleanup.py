@@ -135,3 +135,11 @@ def test_bad_arguments_are_named() -> None:
         Modify([])
     with pytest.raises(ValueError, match="functions must be a function or"):
         Modify("shout")
+
+
+def test_kept_documents_are_counted_beside_dropped_ones() -> None:
+    stage = NormalizeWhitespace()
+    stage.process(batch(["some text", " \t "]))
+    seen = stage._consume_observations()
+    assert seen is not None
+    assert (seen.kept, sum(seen.dropped.values())) == (1, 1)
