@@ -13,7 +13,7 @@ from curator_executor.core.types import PoolIndex
 # Share of the object store that queues may fill; the rest is for calls in flight and user data.
 STORE_SHARE = 0.5
 # A queue deeper than this hides no latency: it holds memory and makes the end longer.
-QUEUE_BYTES = 32 * MIB
+QUEUE_BYTES = 64 * MIB
 # Blocks of one queue: each costs the driver about 2 kB, and up to 100 kB where Ray keeps small
 # results in the driver's memory.
 QUEUE_BLOCKS = 128

@@ -46,7 +46,7 @@ class CoreSettings:
     max_workers_per_stage: int | None = None
     autoscale_interval_s: float = 180.0
     target_call_s: float = 0.1
-    max_block_bytes: int = 8 * MIB
+    max_block_bytes: int = 16 * MIB
     call_cost_s: float = 0.0006
     max_failures: int | None = None
     quantum_s: float = 2.0

@@ -35,7 +35,7 @@ class RunSettings:
     autoscale_interval_s: float = 180
     fusion: bool = True
     target_call_s: float = 0.1
-    max_block_bytes: int = 8 * 1024 * 1024
+    max_block_bytes: int = 16 * 1024 * 1024
     drain_s: float = 3.0
     max_failures: int | None = None
 

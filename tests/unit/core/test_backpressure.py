@@ -26,9 +26,9 @@ def waiting(tasks: int, size: int, *, batch_size: int = 1, store_bytes: int = 8 
 @pytest.mark.parametrize(
     ("store_bytes", "limit"),
     [
-        (0, 32 * MIB),  # unknown store
+        (0, 64 * MIB),  # unknown store
         (8 * MIB, 2 * MIB),  # half of it, over two boundaries
-        (100_000 * MIB, 32 * MIB),  # deeper queues hide no latency
+        (100_000 * MIB, 64 * MIB),  # deeper queues hide no latency
     ],
 )
 def test_queue_limit_is_a_share_of_the_store(store_bytes: int, limit: int) -> None:
@@ -37,7 +37,7 @@ def test_queue_limit_is_a_share_of_the_store(store_bytes: int, limit: int) -> No
 
 @pytest.mark.parametrize(
     ("store_bytes", "limit"),
-    [(0, 8 * MIB), (8 * MIB, 512 * KIB), (100 * KIB, 64 * KIB)],
+    [(0, 16 * MIB), (8 * MIB, 512 * KIB), (100 * KIB, 64 * KIB)],
 )
 def test_four_blocks_fit_a_queue(store_bytes: int, limit: int) -> None:
     assert backpressure.block_limit_bytes(run_of({}, {}, store_bytes=store_bytes)) == limit
