@@ -181,14 +181,21 @@ def decode(payload: Payload, names: tuple[str, ...]) -> Iterator[Any]:
 
 def decode_span(payload: Payload, start: int, stop: int, names: tuple[str, ...]) -> list[Any]:
     """The tasks `[start, stop)` of a payload; only the chunks that hold them are decoded."""
-    tasks: list[Any] = []
+    return [
+        task
+        for chunk, begin, end in spans(payload, start, stop)
+        for task in decode_chunk(chunk, names)[begin:end]
+    ]
+
+
+def spans(payload: Payload, start: int, stop: int) -> Iterator[tuple[Chunk, int, int]]:
+    """The chunks that hold the tasks `[start, stop)`, and which of each chunk's tasks those are."""
     first = 0
     for chunk in payload:
         begin, end = max(start - first, 0), min(stop - first, chunk[0])
         if begin < end:
-            tasks += decode_chunk(chunk, names)[begin:end]
+            yield chunk, begin, end
         first += chunk[0]
-    return tasks
 
 
 def detach(payload: Payload) -> Payload:

@@ -26,6 +26,7 @@ from curator_executor.runtime.codec import (
     copied,
     decode_chunk,
     estimate_bytes,
+    spans,
 )
 from curator_executor.runtime.runner import BatchFailed, Early, StageRunner
 from curator_executor.runtime.sprint import Sprinter
@@ -106,13 +107,7 @@ class _Batch:
 def _spans(pieces: Sequence[Piece]) -> Iterator[Row]:
     """The chunks that hold the input, and which of their tasks belong to it."""
     for piece in pieces:
-        first = 0
-        for chunk in piece.payload:
-            begin = max(piece.start - first, 0)
-            end = min(piece.stop - first, chunk[0])
-            first += chunk[0]
-            if begin < end:
-                yield chunk, begin, end
+        yield from spans(piece.payload, piece.start, piece.stop)
 
 
 class PoolHost:

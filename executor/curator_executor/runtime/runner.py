@@ -146,13 +146,6 @@ class StageRunner:
         self.batch += 1
         entry = pack_entry(self.index, batch.items, end - start, batch.idle_s, batch.mb, self.batch)
         mark = Mark(entry, self.batch, self.observe())
-        if len(results) == 1 == len(tasks) and type(results[0]) in self._namer.plain_tasks:
-            # One task in, one out: most calls there are. The long way gives the same.
-            task = results[0]
-            parent = batch.parents[0]
-            figures.tasks_out += 1
-            self._namer.stamp(task, parent, self._namer.suffix(task, 0), mark)
-            return results
         try:
             outputs, filtered = self._namer.name(batch.parents, results, mark)
         except (TypeError, ValueError) as error:
