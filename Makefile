@@ -12,8 +12,7 @@ LOCK := requirements/dev.txt
 PYTEST := $(BIN)/python -m pytest
 # Ends whatever the command leaves running (Ray), also when it fails or is interrupted.
 CONTAINED := $(BIN)/python .ci/contained.py
-# A folder without Python in it is an error to mypy.
-SOURCES := executor crds tests .ci examples $(if $(wildcard operator/*/*.py),operator)
+SOURCES := executor operator crds tests .ci examples
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check format test-unit test-integration bench bench-full bench-peers demo test build lock clean
@@ -84,7 +83,7 @@ build: $(READY) ## Wheel and source distribution in dist/
 
 lock: $(READY) ## Renew requirements/dev.txt from pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
-		--extra executor --extra text --extra dev --extra bench \
+		--extra executor --extra operator --extra text --extra dev --extra bench \
 		--custom-compile-command "make lock" --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file $(LOCK)
 

@@ -1,0 +1,1 @@
+"""The operator: brings `CuratorPipeline` resources up as Ray clusters, and follows their jobs."""

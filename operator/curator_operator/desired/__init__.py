@@ -1,0 +1,1 @@
+"""Spec to manifests of children. Pure: no clock, no network, no environment."""

@@ -1,0 +1,1 @@
+"""What was observed to what is to be done. Pure: every time is an argument."""
