@@ -15,7 +15,7 @@ CONTAINED := $(BIN)/python .ci/contained.py
 SOURCES := executor operator crds tests .ci examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test-unit test-integration bench bench-full bench-peers demo test build lock clean
+.PHONY: help setup check format test-unit test-integration test-cluster cluster-binaries bench bench-full bench-peers demo test build lock clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -59,6 +59,13 @@ test-unit: $(READY) ## Unit tests and simulations: no Ray, no network, under a m
 test-integration: $(READY) ## Tests on a real local Ray
 	$(CONTAINED) $(PYTEST) -q tests/integration
 
+test-cluster: cluster-binaries ## Tests on a real Kubernetes API server, without nodes
+	$(CONTAINED) $(PYTEST) -q tests/cluster
+
+# Once per version; about six minutes on two cores when nothing is cached. Needs Go.
+cluster-binaries: $(READY) ## Build kube-apiserver, etcd, kubectl and KubeRay's operator for the tests
+	$(BIN)/python -m tests.cluster.binaries
+
 bench: $(READY) ## Benchmarks against their baselines, about five minutes (BENCH="--only W1" for a part)
 	$(CONTAINED) $(BIN)/python -m tests.benchmarks.run --quick $(BENCH)
 
@@ -76,6 +83,7 @@ test: ## All of it, as CI runs it
 	$(MAKE) check
 	$(MAKE) test-unit
 	$(MAKE) test-integration
+	$(MAKE) test-cluster
 	$(MAKE) bench BENCH="--only W1"
 
 build: $(READY) ## Wheel and source distribution in dist/
