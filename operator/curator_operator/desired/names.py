@@ -7,7 +7,11 @@ meets its predecessor's cluster.
 from __future__ import annotations
 
 PROGRESS_PORT = 8090
+# Kubernetes wants at most 15 characters.
+DRIVER_PORT_NAME = "curator-driver"
 DASHBOARD_PORT = 8265
+# The first container of every pod; templates that change it name it so.
+RAY_CONTAINER = "ray"
 MANIFEST_KEY = "pipeline.yaml"
 MANIFEST_FOLDER = "/etc/curator"
 TOKEN_KEY = "auth_token"  # noqa: S105 - the key that KubeRay reads, no secret
