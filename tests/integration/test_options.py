@@ -253,13 +253,13 @@ def test_workers_move_to_what_became_the_slowest_stage_after_the_interval(marks:
 def test_once_stages_are_timed_scaling_happens_at_the_interval_and_not_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from curator_executor.core import scaling
+    from curator_executor.core import scaling, turns
 
     times: list[float] = []
     scale = scaling.scale
 
     def recorded(state: Any, now: float) -> Any:
-        if state.pools[0].samples > scaling.FIRST_TIMINGS:
+        if state.pools[0].samples > turns.FIRST_TIMINGS:
             times.append(now)
         return scale(state, now)
 

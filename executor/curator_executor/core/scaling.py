@@ -6,27 +6,26 @@ timings, the interval is over). Counts come from `sizing`.
 
 from __future__ import annotations
 
-from curator_executor.core import backpressure
 from curator_executor.core.actions import Action, SetupWorker, StartWorker, StopWorker
 from curator_executor.core.dispatch import may_start
 from curator_executor.core.lifecycle import WorkerState
 from curator_executor.core.sizing import PoolLoad, Room, size
 from curator_executor.core.state import Pool, State, Worker
-from curator_executor.core.types import PoolIndex
-
-_LIVE = (
-    WorkerState.STARTING,
-    WorkerState.CREATED,
-    WorkerState.SETTING_UP,
-    WorkerState.READY,
-    WorkerState.DRAINING,
+from curator_executor.core.turns import (
+    FIRST_TIMINGS,
+    NO_WORK,
+    active_workers,
+    has_input,
+    has_room,
+    held_units,
+    lends,
+    live_workers,
+    may_share,
+    most_workers,
+    rank,
+    useful_workers,
 )
-# Timings needed before a pool's cost counts: the first call also loads models and caches.
-FIRST_TIMINGS = 2
-# A turn lasts so many times what it took to begin it, or stages would mostly be set up.
-TURN_PER_START = 4
-# Last in the queue for a first worker.
-NO_WORK = 3
+from curator_executor.core.types import PoolIndex
 
 
 def scale(state: State, now: float) -> list[Action]:
@@ -35,7 +34,8 @@ def scale(state: State, now: float) -> list[Action]:
     if state.ending:
         return []
     state.next_scale_at = now + state.settings.autoscale_interval_s
-    loads = [_load(state, pool, now) for pool in state.pools if _is_open(state, pool)]
+    lenders = [pool for pool in state.pools if lends(state, pool)]
+    loads = [_load(state, pool, lenders, now) for pool in state.pools if _is_open(state, pool)]
     sizing = size(loads, state.nodes)
     state.time_sharing = sizing.take_turns
     for pool in state.pools:
@@ -52,51 +52,19 @@ def _is_open(state: State, pool: Pool) -> bool:
     return not pool.done and may_start(state, pool)
 
 
-def is_runnable(state: State, pool: Pool) -> bool:
-    """Whether a worker of the pool would have something to do now, and may do it."""
-    return has_input(state, pool) and _has_room(state, pool)
-
-
-def has_input(state: State, pool: Pool) -> bool:
-    """Whether there is something that a worker of the pool could take up, room or not."""
-    index = pool.spec.index
-    if pool.suspects or _held_units(state, index) > 0:
-        return True
-    upstream_done = state.upstream_done(index)
-    if pool.queued_tasks >= (1 if upstream_done else pool.spec.head.batch_size):
-        return True
-    return pool.spec.head.is_global and upstream_done and not pool.finished
-
-
-def _has_room(state: State, pool: Pool) -> bool:
-    in_flight = backpressure.calls_in_flight(state, pool.spec.index)
-    return backpressure.has_room(state, pool, in_flight)
-
-
-def _held_units(state: State, pool: PoolIndex) -> int:
-    return sum(len(worker.units.get(pool, ())) for worker in state.workers.values())
-
-
-def _most(state: State, pool: Pool) -> int:
-    """Most workers that the pool is allowed."""
-    head = pool.spec.head
-    limits = (head.max_workers, state.settings.max_workers_per_stage, pool.spec.fixed_workers)
-    return min((limit for limit in limits if limit is not None), default=1_000_000)
-
-
-def _load(state: State, pool: Pool, now: float) -> PoolLoad:
+def _load(state: State, pool: Pool, lenders: list[Pool], now: float) -> PoolLoad:
     index = pool.spec.index
     head = pool.spec.head
-    most = _most(state, pool)
+    most = most_workers(state, pool)
     if state.upstream_done(index):
         waiting = -(-pool.queued_tasks // head.batch_size) + len(pool.suspects)
-        most = min(most, max(1, waiting + _held_units(state, index)))
+        most = min(most, max(1, waiting + held_units(state, index)))
     fixed = pool.spec.fixed_workers
     if fixed is None and head.workers_per_node is not None:
         fixed = max(1, round(head.workers_per_node * len(state.nodes)))
     if fixed is not None and state.settings.max_workers_per_stage is not None:
         fixed = min(fixed, state.settings.max_workers_per_stage)
-    rank = _rank(state, pool, now)
+    place = rank(state, pool, now)
     return PoolLoad(
         index=index,
         need=pool.spec.need,
@@ -104,8 +72,10 @@ def _load(state: State, pool: Pool, now: float) -> PoolLoad:
         most=most,
         least=head.min_workers,
         cost_s=_cost_s(state, pool),
-        rank=rank,
-        has_work=rank[0] < NO_WORK,
+        rank=place,
+        has_work=place[0] < NO_WORK,
+        lends=pool in lenders,
+        useful=useful_workers(state, pool, lenders) if lenders else 0,
     )
 
 
@@ -120,41 +90,16 @@ def _cost_s(state: State, pool: Pool) -> float | None:
     return pool.seconds_per_task * ratio
 
 
-def _rank(state: State, pool: Pool, now: float) -> tuple[int, int]:
-    """Who gets a first worker first, when there are not enough for all.
-
-    A pool that has work and is within its quantum keeps its worker; then those that have work,
-    the furthest downstream first; then those that will have some, in order.
-    """
-    index = pool.spec.index
-    mine = [state.workers[w] for w in pool.workers if state.workers[w].state in _LIVE]
-    if not is_runnable(state, pool):
-        busy = any(worker.calls for worker in mine)
-        return (1, -index) if busy else (NO_WORK, index)
-    if any(_is_in_its_turn(worker, state.settings.quantum_s, now) for worker in mine):
-        return (0, -index)
-    return (1 if not mine else 2, -index)
-
-
-def _is_in_its_turn(worker: Worker, quantum_s: float, now: float) -> bool:
-    """Whether it is not even ready, or has worked for less than a quantum."""
-    if worker.state not in (WorkerState.READY, WorkerState.DRAINING):
-        return True
-    return now - worker.since < max(quantum_s, TURN_PER_START * worker.came_up_s)
-
-
-def _mine(state: State, pool: Pool) -> list[Worker]:
-    return [state.workers[w] for w in pool.workers if state.workers[w].state in _LIVE]
-
-
 def _drain_surplus(state: State) -> None:
+    short = {pool.spec.index for pool in state.pools if _missing(state, pool) > 0}
     for pool in state.pools:
-        mine = _mine(state, pool)
+        mine = live_workers(state, pool)
         keep = [w for w in mine if w.state is not WorkerState.DRAINING]
         surplus = len(keep) - pool.wanted
         if surplus > 0:
-            # Those with the least to finish go; a worker that is still coming up goes first.
-            keep.sort(key=lambda w: (w.state is WorkerState.READY, len(w.calls), -w.id))
+            # First those that are set up for a pool that is short of workers, or alone have what
+            # it needs; of these the ones with the least to finish.
+            keep.sort(key=lambda w: (not w.hosted & short, len(w.calls), -w.id))
             for worker in [w for w in keep if w.state is WorkerState.READY][:surplus]:
                 worker.go(WorkerState.DRAINING)
         elif surplus < 0:
@@ -163,19 +108,7 @@ def _drain_surplus(state: State) -> None:
 
 
 def _missing(state: State, pool: Pool) -> int:
-    active = [w for w in _mine(state, pool) if w.state is not WorkerState.DRAINING]
-    return pool.wanted - len(active)
-
-
-def may_share(state: State, one: PoolIndex, other: PoolIndex) -> bool:
-    """Whether a worker of one pool may take up the other's stages."""
-    a, b = state.pools[one].spec, state.pools[other].spec
-    return (
-        a.need == b.need
-        and not a.need.gpus
-        and a.head.env_key == b.head.env_key
-        and a.head.worker_groups == b.head.worker_groups
-    )
+    return pool.wanted - len(active_workers(state, pool))
 
 
 def _reassign(state: State, reason: dict[PoolIndex, str], now: float) -> list[Action]:
@@ -208,7 +141,7 @@ def _free_for(state: State, pool: Pool) -> list[Worker]:
         if worker.state is not WorkerState.DRAINING or worker.calls or worker.pool == index:
             continue
         if pool.workers and _is_held_up(state, worker):
-            continue  # what it holds would wait for nothing: the pool has workers
+            continue  # what it could go on with would wait for nothing: the pool has workers
         if may_share(state, worker.pool, index):
             free.append(worker)
     return free
@@ -228,9 +161,11 @@ def _bound_to(state: State, pool: Pool) -> list[Worker]:
 
 
 def _is_held_up(state: State, worker: Worker) -> bool:
-    """Whether it holds unfinished input or a global stage's state of its current pool."""
+    """Whether it alone could go on now with its current pool: with input or state that it has."""
     pool = state.pools[worker.pool]
-    return bool(worker.units.get(worker.pool)) or (pool.spec.head.is_global and not pool.done)
+    if not worker.units.get(worker.pool) and (pool.done or not pool.spec.head.is_global):
+        return False
+    return not lends(state, pool)
 
 
 def _keeps_state(state: State, worker: Worker) -> bool:
@@ -260,7 +195,7 @@ def call_home(state: State, now: float, *, ignore_room: bool = False) -> list[Ac
             waits = bool(worker.units.get(index)) or (
                 pool.spec.head.is_global and has_input(state, pool)
             )
-            if not waits or not (ignore_room or _has_room(state, pool)):
+            if not waits or not (ignore_room or has_room(state, pool)):
                 continue
             if _make_way(state, pool):
                 state.decide(now, index, f"call worker {worker.id} back", "it holds its input")
@@ -272,8 +207,8 @@ def call_home(state: State, now: float, *, ignore_room: bool = False) -> list[Ac
 
 def _make_way(state: State, pool: Pool) -> bool:
     """Whether the pool may have one more worker at work: one that is idle steps back for it."""
-    active = [w for w in _mine(state, pool) if w.state is not WorkerState.DRAINING]
-    if len(active) < _most(state, pool):
+    active = active_workers(state, pool)
+    if len(active) < most_workers(state, pool):
         return True
     for worker in active:
         idle = worker.state is WorkerState.READY and not worker.calls

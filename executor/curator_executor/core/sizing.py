@@ -8,7 +8,7 @@ pipeline runs at the least of these.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from curator_executor.core.types import Need, Node, PoolIndex
 
@@ -26,6 +26,8 @@ class PoolLoad:
         cost_s: worker seconds per pipeline input, or None while unknown.
         rank: place in the queue for a first worker; smaller comes first.
         has_work: a worker would have something to do now.
+        lends: it has nothing to do, and its worker may serve others until it has.
+        useful: workers that have something to do now; counts only where a pool lends.
     """
 
     index: PoolIndex
@@ -36,6 +38,8 @@ class PoolLoad:
     cost_s: float | None
     rank: tuple[int, int]
     has_work: bool = True
+    lends: bool = False
+    useful: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,65 +80,75 @@ def size(loads: Sequence[PoolLoad], nodes: Sequence[Node]) -> Sizing:
     Returns:
         A count for each pool in `loads`; 0 for one that has to wait for its turn.
     """
-    room = Room(nodes)
-    wanted = {load.index: 0 for load in loads}
-    reason = {load.index: "" for load in loads}
+    tally = _Tally(loads, nodes)
     in_order = sorted(loads, key=lambda each: each.rank)
     trial = Room(nodes)
     take_turns = not all(trial.place(load.need) for load in in_order if load.most > 0)
     # Where not all fit, a pool without work takes nothing away from those that have some.
-    first = [load for load in in_order if load.has_work or not take_turns]
+    first = [load for load in in_order if load.has_work or not (take_turns or load.lends)]
     for load in first:
-        _place_first(load, room, wanted, reason)
-    if not take_turns or all(wanted[load.index] for load in first):
-        _add_where_slowest(first, room, wanted, reason)
+        tally.place_first(load)
+    if any(load.lends for load in loads):
+        tally.add_where_slowest([replace(e, most=min(e.most, e.useful)) for e in first])
+        for load in in_order:
+            if load.lends:
+                tally.place_first(load)
+    if not take_turns or all(tally.wanted[load.index] for load in first):
+        tally.add_where_slowest(first)
     for load in in_order:
-        if load not in first:
-            _place_first(load, room, wanted, reason)
+        if load not in first and not load.lends:
+            tally.place_first(load)
     for load in loads:
-        if not wanted[load.index] and load.most > 0:
+        if not tally.wanted[load.index] and load.most > 0:
             take_turns = True  # one of each fits, but not with the least or pinned counts of others
-            reason[load.index] = "waits for its turn: more stages than resources"
-    return Sizing(wanted, reason, take_turns)
+            tally.reason[load.index] = (
+                "has nothing to do: its core serves others"
+                if load.lends
+                else "waits for its turn: more stages than resources"
+            )
+    return Sizing(tally.wanted, tally.reason, take_turns)
 
 
-def _place_first(
-    load: PoolLoad, room: Room, wanted: dict[PoolIndex, int], reason: dict[PoolIndex, str]
-) -> None:
-    """The workers that a pool has before any other gets more of them."""
-    count = min(max(1, load.least), load.most) if load.fixed is None else load.fixed
-    for _ in range(count):
-        if not room.place(load.need):
-            return
-        wanted[load.index] += 1
-        reason[load.index] = "one worker at least" if load.fixed is None else "pinned"
+class _Tally:
+    """Workers counted so far, why, and the room that is left."""
 
+    def __init__(self, loads: Sequence[PoolLoad], nodes: Sequence[Node]) -> None:
+        self.room = Room(nodes)
+        self.wanted = {load.index: 0 for load in loads}
+        self.reason = {load.index: "" for load in loads}
 
-def _add_where_slowest(
-    loads: Sequence[PoolLoad],
-    room: Room,
-    wanted: dict[PoolIndex, int],
-    reason: dict[PoolIndex, str],
-) -> None:
-    open_loads = [load for load in loads if load.fixed is None]
-    known = [load.cost_s for load in open_loads if load.cost_s is not None]
-    assumed = sum(known) / len(known) if known else 1.0
-    while open_loads:
-        # The pool with the lowest rate; the furthest downstream among equals.
-        slowest = min(
-            open_loads,
-            key=lambda load: (
-                wanted[load.index] / max(load.cost_s or assumed, 1e-9),
-                -load.index,
-            ),
-        )
-        if wanted[slowest.index] >= slowest.most or not room.place(slowest.need):
-            open_loads.remove(slowest)
-            continue
-        wanted[slowest.index] += 1
-        reason[slowest.index] = (
-            "slowest stage" if slowest.cost_s is not None else "equal share, nothing measured yet"
-        )
+    def place_first(self, load: PoolLoad) -> None:
+        """The workers that a pool has before any other gets more of them."""
+        count = min(max(1, load.least), load.most) if load.fixed is None else load.fixed
+        for _ in range(count):
+            if not self.room.place(load.need):
+                return
+            self.wanted[load.index] += 1
+            self.reason[load.index] = "one worker at least" if load.fixed is None else "pinned"
+
+    def add_where_slowest(self, loads: Sequence[PoolLoad]) -> None:
+        """Further workers, one by one, for the pool with the lowest rate."""
+        open_loads = [load for load in loads if load.fixed is None]
+        known = [load.cost_s for load in open_loads if load.cost_s is not None]
+        assumed = sum(known) / len(known) if known else 1.0
+        while open_loads:
+            # The furthest downstream among equals.
+            slowest = min(
+                open_loads,
+                key=lambda load: (
+                    self.wanted[load.index] / max(load.cost_s or assumed, 1e-9),
+                    -load.index,
+                ),
+            )
+            if self.wanted[slowest.index] >= slowest.most or not self.room.place(slowest.need):
+                open_loads.remove(slowest)
+                continue
+            self.wanted[slowest.index] += 1
+            self.reason[slowest.index] = (
+                "slowest stage"
+                if slowest.cost_s is not None
+                else "equal share, nothing measured yet"
+            )
 
 
 def check_fits(loads: Sequence[tuple[str, Need]], nodes: Sequence[Node]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from curator_executor.core import batching, recovery, scaling
+from curator_executor.core import batching, recovery, scaling, turns
 from curator_executor.core.actions import (
     Action,
     KeepOutput,
@@ -63,9 +63,12 @@ def step(state: State, events: Iterable[Event], now: float) -> list[Action]:
     if state.scale_due or now >= state.next_scale_at:
         actions += scaling.scale(state, now)
     actions += dispatch(state)
-    if state.time_sharing and _someone_waits(state):
+    waits = turns.someone_waits(state)
+    if (waits and turns.someone_is_free(state)) or turns.someone_can_help(state):
         actions += scaling.scale(state, now)
         actions += dispatch(state)
+        waits = turns.someone_waits(state)
+    if waits:
         state.next_scale_at = min(state.next_scale_at, now + state.settings.quantum_s)
     actions += _follow(scaling.call_home(state, now), state)
     if _stands_still(state):
@@ -77,18 +80,6 @@ def step(state: State, events: Iterable[Event], now: float) -> list[Action]:
 
 def _follow(moves: list[Action], state: State) -> list[Action]:
     return [*moves, *dispatch(state)] if moves else []
-
-
-def _someone_waits(state: State) -> bool:
-    """Taking turns: a free worker of one pool while another pool has work and no worker."""
-    if not any(worker.is_free for worker in state.workers.values()):
-        return False
-    return any(
-        not pool.done
-        and all(state.workers[w].state is WorkerState.DRAINING for w in pool.workers)
-        and scaling.is_runnable(state, pool)
-        for pool in state.pools
-    )
 
 
 def _stands_still(state: State) -> bool:
@@ -291,12 +282,12 @@ def _measure(state: State, pool: Pool, report: CallReport, *, solo: bool) -> Non
     per_task = report.wall_s / report.consumed
     if not solo:
         pool.last_call_tasks = max(report.consumed, int(pool.last_call_tasks * 0.5))
-    if pool.seconds_per_task is None or pool.samples < scaling.FIRST_TIMINGS:
+    if pool.seconds_per_task is None or pool.samples < turns.FIRST_TIMINGS:
         pool.seconds_per_task = per_task  # the first ones also load models and caches
     else:
         pool.seconds_per_task += NEWEST_WEIGHT * (per_task - pool.seconds_per_task)
     pool.samples += 1
-    if pool.samples == scaling.FIRST_TIMINGS:
+    if pool.samples == turns.FIRST_TIMINGS:
         state.scale_due = True
 
 

@@ -67,6 +67,23 @@ def test_pools_take_turns_when_the_counts_of_one_leave_no_room_for_another(
     assert (found.wanted, found.take_turns) == ({0: 0, 1: 2}, True)
 
 
+def test_pool_that_lends_gets_a_worker_only_when_others_have_no_use_for_it() -> None:
+    idle = load(1, lends=True, has_work=False, rank=(3, 1))
+    busy = load(0, cost_s=1.0, useful=4)
+    assert size([busy, idle], node(4)).wanted == {0: 4, 1: 0}
+    found = size([load(0, cost_s=1.0, useful=2), idle], node(4))
+    assert (found.wanted, found.take_turns) == ({0: 3, 1: 1}, False)
+
+
+def test_pool_that_lends_says_what_became_of_its_core() -> None:
+    idle = load(1, lends=True, has_work=False, rank=(3, 1))
+    found = size([load(0, cost_s=1.0, useful=4), idle], node(4))
+    assert (found.take_turns, found.reason[1]) == (
+        True,
+        "has nothing to do: its core serves others",
+    )
+
+
 def test_each_count_has_its_reason() -> None:
     found = size([load(0, fixed=1), load(1, cost_s=1.0), load(2)], node(8))
     assert found.reason == {
