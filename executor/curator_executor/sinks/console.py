@@ -33,6 +33,7 @@ class LiveSink:
         console: a terminal.
         now: seconds, monotonic.
         auto_refresh: redraw from a thread of its own; off in tests.
+        over: wraps what standard output and error become meanwhile, to see what is printed there.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class LiveSink:
         console: Console,
         now: Callable[[], float] = time.monotonic,
         auto_refresh: bool = True,
+        over: Callable[[TextIO], TextIO] | None = None,
     ) -> None:
         self._console = console
         self._now = now
         self._auto_refresh = auto_refresh
+        self._over = over
         self._live: Live | None = None
         self._snapshot: ProgressSnapshot | None = None
         self._taken_at = 0.0
@@ -73,7 +76,8 @@ class LiveSink:
         self._handlers = []
 
     def _start(self) -> None:
-        streams = {sys.stdout, sys.stderr}
+        out, err = sys.stdout, sys.stderr
+        streams = {out, err}
         self._live = Live(
             get_renderable=self._view,
             console=self._console,
@@ -85,6 +89,10 @@ class LiveSink:
             redirect_stderr=sys.stderr.isatty(),
         )
         self._live.start(refresh=True)
+        if self._over is not None and sys.stdout is not out:
+            sys.stdout = self._over(sys.stdout)
+        if self._over is not None and sys.stderr is not err:
+            sys.stderr = self._over(sys.stderr)
         for handler in _stream_handlers():
             # A handler keeps the stream it was made with and would write across the display.
             if handler.stream in streams and handler.stream.isatty():
@@ -119,15 +127,18 @@ class LinesSink(LogLinesSink):
         """Nothing to give back."""
 
 
-def console_sink(console: Console, interval_s: float) -> LiveSink | LinesSink:
+def console_sink(
+    console: Console, interval_s: float, over: Callable[[TextIO], TextIO] | None = None
+) -> LiveSink | LinesSink:
     """The sink that suits the console: live on a terminal, lines elsewhere.
 
     Args:
         console: where standard output goes.
         interval_s: seconds between log lines, where there is no terminal.
+        over: wraps the streams that a live display puts in place of standard output and error.
     """
     if console.is_terminal and not console.is_dumb_terminal:
-        return LiveSink(console)
+        return LiveSink(console, over=over)
     return LinesSink(console, interval_s)
 
 

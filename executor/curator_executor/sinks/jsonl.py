@@ -5,11 +5,14 @@ Written by `curator run --progress FILE`; read by dashboards, tests and `read_pr
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from curator_api.progress import ProgressSnapshot, RunReport
+from curator_executor.sinks.wire import to_json
 
 
 class JsonLinesSink:
@@ -24,21 +27,26 @@ class JsonLinesSink:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        # Line buffering hands each line to the system as it ends: `tail -f` sees it at once.
-        self._file = self.path.open("w", encoding="utf-8", buffering=1, newline="\n")
+        # Without a buffer each line is handed to the system at once: `tail -f` sees it.
+        self._file = self.path.open("wb", buffering=0)
 
     def publish(self, snapshot: ProgressSnapshot) -> None:
         """Write one line: the fields of `ProgressSnapshot`."""
-        self._file.write(snapshot.model_dump_json(by_alias=True) + "\n")
+        self._write(snapshot)
 
     def close(self, report: RunReport) -> None:
         """Write the last line: the fields of `RunReport`; it alone has a `snapshot` in it."""
-        self._file.write(report.model_dump_json(by_alias=True) + "\n")
+        self._write(report)
         self.stop()
 
     def stop(self) -> None:
         """Close the file; what is written stays."""
         self._file.close()
+
+    def _write(self, model: ProgressSnapshot | RunReport) -> None:
+        line = to_json(model) + b"\n"
+        if self._file.write(line) != len(line):  # the system took a part, as on a full disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
 
 def read_progress(path: str | Path) -> Iterator[ProgressSnapshot | RunReport]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from curator_api.progress import ProgressSnapshot
 from curator_executor.sinks.jsonl import JsonLinesSink, read_progress
 from tests.unit.sinks.runs import report, snapshot
 
@@ -23,6 +24,22 @@ def test_line_is_there_as_soon_as_it_is_published(tmp_path: Path) -> None:
     sink = JsonLinesSink(tmp_path / "progress.jsonl")
     sink.publish(snapshot(0.1))
     assert list(read_progress(tmp_path / "progress.jsonl")) == [snapshot(0.1)]
+    sink.stop()
+
+
+def test_text_that_utf8_has_no_form_for_does_not_end_the_history(tmp_path: Path) -> None:
+    sink = JsonLinesSink(tmp_path / "progress.jsonl")
+    sink.publish(snapshot(0.1, message="half: \ud800"))
+    sink.stop()
+    [line] = read_progress(tmp_path / "progress.jsonl")
+    assert isinstance(line, ProgressSnapshot)
+    assert line.message == "half: ?"
+
+
+def test_line_that_does_not_fit_on_the_disk_is_an_error() -> None:
+    sink = JsonLinesSink("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        sink.publish(snapshot(0.1))
     sink.stop()
 
 
