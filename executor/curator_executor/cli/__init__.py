@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from curator_executor.cli.arguments import parser
+
 # Exit code and modules are said here again, so that the message needs nothing that is missing.
 _REFUSED = 2
-_EXECUTOR_EXTRA = frozenset({"cloudpickle", "fsspec", "jinja2", "ray", "rich"})
+_EXECUTOR_EXTRA = frozenset(
+    {"aiohttp", "cloudpickle", "fsspec", "jinja2", "prometheus_client", "ray", "rich"}
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows `curator`; those of the process if None.
     """
+    options = parser().parse_args(arguments)
     try:
         from curator_executor.cli.commands import run_command
         from curator_executor.cli.services import Services
@@ -29,4 +34,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return _REFUSED
-    return run_command(arguments, Services())
+    return run_command(options, Services())

@@ -14,6 +14,10 @@ exit codes:
   3    the run went through, but batches were given up on (dead letters)
   130  cancelled
 """
+# How long the result of a run is served unless it is fetched; the operator looks every 6 s.
+LINGER_S = 20.0
+MOST_PORT = 65_535
+MOST_SECONDS = 86_400.0
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -109,12 +113,47 @@ def _positive(text: str) -> int:
     return number
 
 
+def _address(text: str) -> tuple[str, int]:
+    """`HOST:PORT`, with an IPv6 address in brackets."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > MOST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"wanted HOST:PORT with a port from 0 to {MOST_PORT}, such as 127.0.0.1:8090, "
+            f"got {text!r}"
+        )
+    return host, int(port)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"wanted seconds, 0 or more, got {text!r}")
+    return seconds
+
+
 def _add_run(commands: Commands) -> None:
     command = _command(commands, "run", "run a pipeline on this machine or on RAY_ADDRESS")
     _add_settings(command)
     command.add_argument("--report", metavar="FILE", help="write an HTML page about the run")
     command.add_argument(
         "--progress", metavar="FILE", help="write each progress snapshot as a line of JSON"
+    )
+    command.add_argument(
+        "--serve",
+        type=_address,
+        metavar="HOST:PORT",
+        help="answer /progress, /metrics, /healthz and /drain over HTTP; port 0 takes a free one",
+    )
+    command.add_argument(
+        "--linger",
+        type=_seconds,
+        metavar="S",
+        help="with --serve: seconds to go on serving the result, unless it was fetched before "
+        f"(default: {LINGER_S:g})",
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from curator_api.errors import ManifestError
 from curator_executor.core.errors import CuratorError, DoesNotFit, InvalidPipeline
@@ -17,6 +19,19 @@ REFUSED = 2
 DEAD_LETTERS = 3
 # Ctrl-C or SIGTERM: 128 + 2, as shells have it.
 CANCELLED = 130
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a command ended.
+
+    Attributes:
+        code: exit code.
+        message: what was said about it; "" if all went well.
+    """
+
+    code: int
+    message: str = ""
 
 
 class CommandError(Exception):
@@ -58,3 +73,22 @@ def explain(error: Exception, verbose: bool) -> None:
         hint = "" if verbose else " (--verbose shows where)"
         said = f"{type(error).__name__}: {error}"
         print(f"curator: unexpected error{hint}: {said}", file=sys.stderr)
+
+
+def ending_of(work: Callable[[], Ending], verbose: bool) -> Ending:
+    """Do the work; an error or a cancellation is said on standard error and becomes an ending.
+
+    Raises:
+        BrokenPipeError: nobody reads what is printed; there is no use in saying more.
+    """
+    try:
+        return work()
+    except BrokenPipeError:
+        raise
+    except KeyboardInterrupt as interrupt:
+        reason = f" ({interrupt})" if str(interrupt) else ""
+        print(f"curator: cancelled{reason}", file=sys.stderr)
+        return Ending(CANCELLED, f"cancelled{reason}")
+    except Exception as error:  # noqa: BLE001 - said in one message, whatever it is
+        explain(error, verbose)
+        return Ending(code_of(error), str(error) or type(error).__name__)

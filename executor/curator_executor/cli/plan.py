@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -32,7 +33,7 @@ def show_plan(options: Namespace, services: Services) -> int:
         ManifestError: the manifest is wrong.
         CommandError: an option is wrong.
     """
-    prepared = prepare(options, services)
+    prepared = prepare(services.load(Path(options.manifest)), options, services)
     pools = pools_of(prepared)
     machine = this_machine()
     node = node_of(machine, prepared.settings)

@@ -14,7 +14,7 @@ import pydantic
 import yaml
 
 from curator_api.errors import ManifestError, did_you_mean
-from curator_api.v1alpha1 import ExecutionSpec
+from curator_api.v1alpha1 import CuratorPipeline, ExecutionSpec
 from curator_executor.api.pipeline import Stage
 from curator_executor.cli.limit import limit_stages
 from curator_executor.cli.outcome import CommandError
@@ -40,15 +40,14 @@ class Prepared:
     notes: list[str]
 
 
-def prepare(options: Namespace, services: Services) -> Prepared:
-    """Load, compile and check; apply the options of the command line.
+def prepare(manifest: CuratorPipeline, options: Namespace, services: Services) -> Prepared:
+    """Compile and check; apply the options of the command line.
 
     Raises:
         ManifestError: anything wrong with the manifest or found by a stage's check.
         CommandError: a bad `--set`.
     """
     path = Path(options.manifest)
-    manifest = services.load(path)
     execution = _overridden(manifest.spec.execution, options)
     with naming(path):
         pipeline = services.compile(manifest, until=options.until, directory=path.resolve().parent)

@@ -14,9 +14,8 @@ from curator_api.v1alpha1 import CuratorPipeline
 from curator_executor.api.pipeline import Stage
 from curator_executor.api.tasks import Task
 from curator_executor.runtime.compile import CompiledPipeline, check_stages, compile_manifest
-from curator_executor.runtime.environment import WorkerEnvironment
 from curator_executor.runtime.ports import ProgressSink
-from curator_executor.runtime.run import RunOutcome, run_stages
+from curator_executor.runtime.run import RunContext, RunOutcome, run_stages
 from curator_executor.runtime.settings import RunSettings
 
 
@@ -40,7 +39,7 @@ class Run(Protocol):
         settings: RunSettings,
         sinks: Sequence[ProgressSink] = (),
         pipeline_name: str = "pipeline",
-        environment: WorkerEnvironment | None = None,
+        context: RunContext | None = None,
     ) -> RunOutcome:
         """Run the stages."""
         ...

@@ -6,6 +6,7 @@ Called by `run` with a worker pool of either kind. Nothing here decides anything
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from curator_api.progress import Decision
@@ -15,19 +16,16 @@ from curator_executor.core.recovery import kill_all
 from curator_executor.core.state import State
 from curator_executor.core.step import step
 from curator_executor.runtime.ports import WorkerPool
+from curator_executor.runtime.stop import Terminated
 
 log = logging.getLogger("curator_executor.run")
 MOST_DECISIONS = 1000
 # After the work is done a stage may take this long to close files, flush or release a model.
 TEARDOWN_S = 60.0
-
-
 # A person who pressed Ctrl-C waits for this, teardown and the end of processes included in 5 s.
 INTERRUPTED_DRAIN_S = 3.0
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end, not by a person: running calls get all of `drain_s`."""
+# Workers are numbered from 1. A pool answers at once to the killing of one that is not there.
+NOBODY = -1
 
 
 class Loop:
@@ -61,32 +59,63 @@ class Loop:
         self._check = check
         self._next_tick = pool.now()
         self._kill_at: float | None = None
+        self._asked: deque[KeyboardInterrupt] = deque()
+        self._interrupt: KeyboardInterrupt | None = None
+        self._hurried = False
+
+    def cancel(self, interrupt: KeyboardInterrupt) -> None:
+        """Ask the run to end; it takes the request in between two steps.
+
+        Called from any thread and from signal handlers: it only puts something into two queues.
+
+        Args:
+            interrupt: what `run` raises in the end. `Terminated` leaves workers all of `drain_s`,
+                a plain `KeyboardInterrupt` at most `INTERRUPTED_DRAIN_S`. Its text is the reason.
+        """
+        self._hurried = self._hurried or not isinstance(interrupt, Terminated)
+        self._asked.append(interrupt)
+        self.pool.kill(NOBODY, "the run is to end")  # its answer ends the wait
 
     def run(self) -> None:
         """Until the run has ended and no worker is left.
 
         Raises:
-            KeyboardInterrupt: the user cancelled; workers have ended.
+            KeyboardInterrupt: the run was cancelled; workers have ended. A run that had failed
+                before raises nothing: its error says more.
         """
-        interrupted: KeyboardInterrupt | None = None
         events: list[Event] = []
         while True:
             try:
-                self._turn(events)
+                self._turn([*events, *self._cancellations()])
                 if self.state.ended:
                     break
                 events = list(self.pool.wait(self._timeout()))
             except KeyboardInterrupt as interrupt:
-                if interrupted is not None:
-                    break  # a second time: at once
-                interrupted = interrupt
-                if not isinstance(interrupt, Terminated):
-                    self._drain_s = min(self._drain_s, INTERRUPTED_DRAIN_S)
-                events = [CancelRequested("cancelled by the user")]
+                # A second Ctrl-C; or the first where the caller has a handler of its own. Then a
+                # step may have been cut short, and what it was to take in is lost.
+                if self._hurried:
+                    self._interrupt = interrupt
+                    break
+                self.cancel(interrupt)
+                events = []
         if self._on_tick is not None:
             self._on_tick(self.pool.now())
-        if interrupted is not None:
-            raise interrupted
+        if self._interrupt is not None and self.state.error is None:
+            raise self._interrupt
+
+    def _cancellations(self) -> list[Event]:
+        """Take in what was asked for since the last step; the first one says how the run ends."""
+        events: list[Event] = []
+        if self._hurried:
+            self._drain_s = min(self._drain_s, INTERRUPTED_DRAIN_S)
+        while self._asked:
+            interrupt = self._asked.popleft()
+            if self._kill_at is not None:
+                self._kill_at = min(self._kill_at, self.pool.now() + self._drain_s)
+            if self._interrupt is None:
+                self._interrupt = interrupt
+                events.append(CancelRequested(str(interrupt) or "cancelled by the user"))
+        return events
 
     def _turn(self, events: list[Event]) -> None:
         now = self.pool.now()
@@ -113,11 +142,9 @@ class Loop:
 
     def _timeout(self) -> float:
         now = self.pool.now()
-        due = [self.state.next_scale_at]
+        due = [self.state.next_scale_at if self._kill_at is None else self._kill_at]
         if self._tick_s is not None:
             due.append(self._next_tick)
-        if self._kill_at is not None:
-            due = [self._kill_at]
         return max(0.0, min(due) - now)
 
     def _perform(self, action: act.Action, now: float) -> None:

@@ -27,22 +27,41 @@ MESSAGE_CHARACTERS = 2000
 _STARTING = (WorkerState.STARTING, WorkerState.CREATED, WorkerState.SETTING_UP)
 
 
-class Reporter:
-    """Makes snapshots of one run."""
+def new_run_id() -> str:
+    """An id that no other run has."""
+    return uuid.uuid4().hex[:12]
 
-    def __init__(self, state: State, pipeline: str, names: tuple[str, ...]) -> None:
+
+class Reporter:
+    """Makes snapshots of one run.
+
+    Args:
+        state: the run.
+        pipeline: its pipeline's name.
+        names: of all stages.
+        run_id: unique for each run; see `new_run_id`.
+    """
+
+    def __init__(
+        self, state: State, pipeline: str, names: tuple[str, ...], run_id: str = ""
+    ) -> None:
         self.state = state
         self.pipeline = pipeline
         self.names = names
-        self.run_id = uuid.uuid4().hex[:12]
+        self.run_id = run_id or new_run_id()
         self.history: list[ProgressSnapshot] = []
         self._rates = progress.Rates()
         self._best_done = 0
         self._every = 1
         self._count = 0
 
-    def snapshot(self, now: float) -> ProgressSnapshot:
-        """The run now; also kept in the history."""
+    def snapshot(self, now: float, *, final: bool = False) -> ProgressSnapshot:
+        """The run now; also kept in the history.
+
+        Args:
+            now: seconds on the pool's clock.
+            final: nothing comes after it, whether or not every worker was seen to end.
+        """
         self._rates.add(self.state, now)
         state = self.state
         total = progress.inputs_total(state)
@@ -53,7 +72,7 @@ class Reporter:
         shot = ProgressSnapshot(
             run_id=self.run_id,
             pipeline=self.pipeline,
-            state=self._phase(),
+            state=self._phase(final=final),
             time=time.time(),
             elapsed_s=now - state.started_at,
             inputs_done=done,
@@ -80,7 +99,7 @@ class Reporter:
             self.history = self.history[::2]
             self._every *= 2
 
-    def _phase(self) -> RunState:
+    def _phase(self, *, final: bool) -> RunState:
         state = self.state
         if state.ending:
             ends: dict[str, RunState] = {
@@ -88,7 +107,7 @@ class Reporter:
                 "failed": "Failed",
                 "cancelled": "Cancelled",
             }
-            return ends[state.ending] if state.ended else "Draining"
+            return ends[state.ending] if state.ended or final else "Draining"
         ready = any(worker.hosted for worker in state.workers.values())
         return "Running" if ready else "Starting"
 
@@ -152,7 +171,7 @@ class Reporter:
 
     def report(self, loop: Loop, now: float, outputs: int, error: str) -> RunReport:
         """The whole run, at its end."""
-        shot = self.snapshot(now)
+        shot = self.snapshot(now, final=True)
         return RunReport(
             snapshot=shot,
             stages=[

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
@@ -33,15 +33,37 @@ from curator_executor.runtime.environment import WorkerEnvironment
 from curator_executor.runtime.host import PoolPlan
 from curator_executor.runtime.lineage import root_key
 from curator_executor.runtime.loop import Loop
+from curator_executor.runtime.outlet import Outlet
 from curator_executor.runtime.ports import ProgressSink
-from curator_executor.runtime.report import Reporter
+from curator_executor.runtime.report import Reporter, new_run_id
 from curator_executor.runtime.settings import RunSettings
+from curator_executor.runtime.stop import StopRequest
+
+if TYPE_CHECKING:
+    from curator_executor.ray_backend.pool import RayWorkerPool
 
 log = logging.getLogger("curator_executor.run")
 # Snapshots a second while somebody watches; nobody reads faster, and an idle run stays idle.
 WATCHED_TICK_S = 1.0
 # Initial tasks whose size is looked at to know how many fit a call.
 SIZED_TASKS = 16
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What the caller of a run has besides the stages.
+
+    Attributes:
+        environment: what workers import from and run in.
+        run_id: unique for each run.
+        stop: where the end of the run can be asked for, from any thread.
+        checked: the stages' `check()` was called already.
+    """
+
+    environment: WorkerEnvironment = field(default_factory=WorkerEnvironment)
+    run_id: str = field(default_factory=new_run_id)
+    stop: StopRequest = field(default_factory=StopRequest)
+    checked: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +87,7 @@ def run_stages(
     settings: RunSettings,
     sinks: Sequence[ProgressSink] = (),
     pipeline_name: str = "pipeline",
-    environment: WorkerEnvironment | None = None,
+    context: RunContext | None = None,
 ) -> RunOutcome:
     """Run the stages on Ray.
 
@@ -75,7 +97,7 @@ def run_stages(
         settings: options.
         sinks: get snapshots and the report.
         pipeline_name: for people.
-        environment: what workers import from and run in.
+        context: what else the caller has; a fresh one if None.
 
     Raises:
         InvalidPipeline: the stages cannot run as they are; before any worker starts.
@@ -84,9 +106,11 @@ def run_stages(
         KeyboardInterrupt: cancelled; no worker is left.
     """
     _show_log()
+    context = context or RunContext()
     prepared = specs.prepare_stages(stages)
     stage_specs = specs.stage_specs(prepared, settings)
-    check_stages(prepared)
+    if not context.checked:
+        check_stages(prepared)
     pools = plan_pools(stage_specs, fuse=settings.fusion and settings.execution_mode == "streaming")
     source = _root_tasks(initial_tasks)
     with _scratch(prepared):
@@ -97,7 +121,7 @@ def run_stages(
             source=source,
             settings=settings,
             name=pipeline_name,
-            environment=environment or WorkerEnvironment(),
+            context=context,
         )
         return _run(job, sinks)
 
@@ -124,7 +148,7 @@ class _Job:
     source: Sequence[Task[Any]]
     settings: RunSettings
     name: str
-    environment: WorkerEnvironment
+    context: RunContext
 
 
 def check_stages(stages: Sequence[Stage]) -> None:
@@ -218,53 +242,68 @@ def _can_pickle(stage: Stage) -> bool:
 
 def _run(job: _Job, sinks: Sequence[ProgressSink]) -> RunOutcome:
     from curator_executor.ray_backend import cluster
-    from curator_executor.ray_backend.pool import PoolLaunch, RayWorkerPool
 
-    settings = job.settings
-    with cluster.connected():
-        launches = [
-            PoolLaunch(pool, plan, job.environment.with_stage(_stage_env(job, pool)))
-            for pool, plan in zip(job.pools, job.plans, strict=True)
-        ]
-        workers = RayWorkerPool(
-            launches, job.source, settings.cpu_allocation_percentage, job.environment.python_paths
-        )
+    # Inside, because Ray takes SIGTERM for itself when it starts.
+    with cluster.connected(), job.context.stop.listening():
+        workers = _workers(job)
         nodes = workers.nodes()
         _require_fit(job.pools, nodes)
         state = new_state(
             job.pools,
             nodes,
-            _core_settings(settings),
+            _core_settings(job.settings),
             len(job.source),
             _source_bytes(job.source),
             workers.now(),
         )
         workers.block_bytes = block_limit_bytes(state)
-        reporter = Reporter(state, job.name, job.plans[0].names)
-        outlet = Outlet(sinks, reporter, settings.logging_interval)
+        reporter = Reporter(state, job.name, job.plans[0].names, job.context.run_id)
+        outlet = Outlet(sinks, reporter, job.settings.logging_interval)
         loop = Loop(
             state,
             workers,
-            drain_s=settings.drain_s,
-            tick_s=WATCHED_TICK_S if sinks else settings.logging_interval,
+            drain_s=job.settings.drain_s,
+            tick_s=WATCHED_TICK_S if sinks else job.settings.logging_interval,
             on_tick=outlet.tick,
         )
         tasks: list[Task[Any]] = []
-        ended = False
+        trouble = ""
         try:
-            loop.run()
+            with job.context.stop.attached(loop):
+                loop.run()
             tasks = workers.outputs() if state.ending == "succeeded" else []
-            ended = True
+        except BaseException as error:
+            trouble = _note_end(state, error)
+            raise
         finally:
             workers.close()
-            if not ended and not state.ending:
-                state.ending = "failed"
-            failed = state.error
-            text = str(failed) if failed else ("" if ended else "cancelled")
+            text = str(state.error) if state.error else trouble
             report = reporter.report(loop, workers.now(), len(tasks), text)
             outlet.close(report)
     _raise_if_failed(state, report)
     return RunOutcome(tasks, report, [failure.error for failure in state.failures])
+
+
+def _workers(job: _Job) -> RayWorkerPool:
+    from curator_executor.ray_backend.pool import PoolLaunch, RayWorkerPool
+
+    environment = job.context.environment
+    launches = [
+        PoolLaunch(pool, plan, environment.with_stage(_stage_env(job, pool)))
+        for pool, plan in zip(job.pools, job.plans, strict=True)
+    ]
+    return RayWorkerPool(
+        launches, job.source, job.settings.cpu_allocation_percentage, environment.python_paths
+    )
+
+
+def _note_end(state: State, error: BaseException) -> str:
+    """Make the state tell of an end that it did not decide itself; what the report says of it."""
+    if isinstance(error, KeyboardInterrupt):
+        state.ending = "cancelled"
+        return str(error) or "cancelled by the user"
+    state.ending = "failed"
+    return f"{type(error).__name__}: {error}"
 
 
 def _stage_env(job: _Job, pool: PoolSpec) -> dict[str, Any] | None:
@@ -313,45 +352,4 @@ def _raise_if_failed(state: State, report: RunReport) -> None:
     raise error from cause
 
 
-class Outlet:
-    """Gives snapshots to the sinks, and a log line to the log every `logging_interval`."""
-
-    def __init__(
-        self, sinks: Sequence[ProgressSink], reporter: Reporter, interval_s: float
-    ) -> None:
-        self._sinks = list(sinks)
-        self._watched = bool(sinks)  # then a sink says how far it is, not the log
-        self._reporter = reporter
-        self._interval_s = interval_s
-        self._next_log: float | None = None
-
-    def tick(self, now: float) -> None:
-        """Publish; called by the loop."""
-        shot = self._reporter.snapshot(now)
-        if self._next_log is None:
-            self._next_log = now + self._interval_s
-        elif now >= self._next_log and not self._watched:
-            self._next_log = now + self._interval_s
-            stages = " ".join(
-                f"{s.name}[workers={s.workers.ready} queued={s.queued} running={s.running} "
-                f"done={s.done} failed={s.failed} rate={s.items_per_second:.1f}/s]"
-                for s in shot.stages
-            )
-            log.info("progress elapsed=%.0fs %s", shot.elapsed_s, stages)
-        self._each("publish", shot)
-
-    def close(self, report: RunReport) -> None:
-        """Hand over the report."""
-        self._each("close", report)
-
-    def _each(self, method: str, value: object) -> None:
-        for sink in list(self._sinks):
-            try:
-                getattr(sink, method)(value)
-            except Exception:
-                # Progress is worth less than the run: a sink that fails is left out.
-                log.exception("progress sink %s failed and is left out", type(sink).__name__)
-                self._sinks.remove(sink)
-
-
-__all__ = ["CuratorError", "RunOutcome", "check_stages", "run_stages"]
+__all__ = ["CuratorError", "RunContext", "RunOutcome", "check_stages", "run_stages"]

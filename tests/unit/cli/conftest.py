@@ -11,11 +11,11 @@ from typing import Any
 import cloudpickle
 import pytest
 
+from curator_executor.cli.arguments import parser
 from curator_executor.cli.commands import run_command
 from curator_executor.cli.services import Services
 from curator_executor.core.types import BatchError
-from curator_executor.runtime.environment import WorkerEnvironment
-from curator_executor.runtime.run import RunOutcome
+from curator_executor.runtime.run import RunContext, RunOutcome
 from tests.unit.sinks.runs import report, snapshot, stage_report
 
 STAGES = """
@@ -108,14 +108,14 @@ class FakeRun:
         settings: Any,
         sinks: Sequence[Any] = (),
         pipeline_name: str = "pipeline",
-        environment: WorkerEnvironment | None = None,
+        context: RunContext | None = None,
     ) -> RunOutcome:
         self.calls.append(
             {
                 "stages": list(stages),
                 "settings": settings,
                 "name": pipeline_name,
-                "environment": environment,
+                "context": context,
             }
         )
         for sink in sinks:
@@ -154,6 +154,6 @@ def curator() -> Curator:
     """Run the command with a made-up run; the exit code."""
 
     def command(*arguments: str, run: FakeRun | None = None) -> int:
-        return run_command(arguments, Services(run=run or FakeRun()))
+        return run_command(parser().parse_args(arguments), Services(run=run or FakeRun()))
 
     return command

@@ -31,7 +31,7 @@ def test_run_gets_what_the_manifest_says(folder: Path, curator: Curator) -> None
     [call] = run.calls
     assert [stage.name for stage in call["stages"]] == ["list", "read", "halve"]
     assert call["name"] == "halves"
-    assert str(folder) in call["environment"].python_paths
+    assert str(folder) in call["context"].environment.python_paths
 
 
 def test_failed_stage_ends_with_1_and_its_message(

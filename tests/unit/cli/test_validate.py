@@ -78,7 +78,7 @@ def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[
 def test_missing_extra_is_named_with_the_way_to_get_it() -> None:
     program = (
         "import sys; sys.modules['rich'] = None; "
-        "from curator_executor.cli import main; sys.exit(main(['--version']))"
+        "from curator_executor.cli import main; sys.exit(main(['plan', 'pipeline.yaml']))"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program], check=False, capture_output=True, text=True
@@ -86,6 +86,19 @@ def test_missing_extra_is_named_with_the_way_to_get_it() -> None:
     assert ran.returncode == 2
     assert "pip install 'curator-operator[executor]'" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_version_is_said_without_any_extra() -> None:
+    program = (
+        "import sys; from curator_executor.cli import _EXECUTOR_EXTRA as extra; "
+        "sys.modules.update(dict.fromkeys(extra)); "
+        "from curator_executor.cli import main; sys.exit(main(['--version']))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert re.fullmatch(r"curator \d+\.\d+\.\d+\n", ran.stdout)
 
 
 def test_reader_that_goes_away_is_no_traceback(folder: Path) -> None:

@@ -15,7 +15,8 @@ from curator_executor.core.events import Event
 from curator_executor.core.fusion import plan_pools
 from curator_executor.core.state import CoreSettings, new_state
 from curator_executor.core.types import Node, StageSpec
-from curator_executor.runtime.loop import INTERRUPTED_DRAIN_S, Loop, Terminated
+from curator_executor.runtime.loop import INTERRUPTED_DRAIN_S, Loop
+from curator_executor.runtime.stop import Terminated
 from curator_executor.simulation.pool import SimulatedPool
 from curator_executor.simulation.workload import Faults, StageWork, Workload
 
@@ -153,6 +154,109 @@ def test_interrupt_at_any_moment_ends_the_run_with_no_worker_left(at: int, after
     with pytest.raises(KeyboardInterrupt):
         loop.run()
     assert_nothing_left(loop)
+
+
+class AskedPool(InterruptedPool):
+    """Has the loop cancelled, as a signal handler does, before or after its n-th operation."""
+
+    loop: Loop
+    how: KeyboardInterrupt
+
+    def _do(self, operation: Any, *args: Any) -> Any:
+        self.operations += 1
+        now = self.operations == self.at
+        if now and not self.late:
+            self.loop.cancel(self.how)
+        result = operation(*args)
+        if now and self.late:
+            self.loop.cancel(self.how)
+        return result
+
+
+def asked_at(
+    workload: Workload, at: int, after: bool, how: KeyboardInterrupt, **options: Any
+) -> Loop:
+    pools = plan_pools(workload.stages, fuse=False)
+    pool = AskedPool(pools, NODES, workload, at=at, after=after)
+    pool.loop = loop_on(workload, pool=pool, **options)
+    pool.how = how
+    return pool.loop
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", range(1, how_many_operations(SHORT) + 1))
+def test_request_at_any_moment_cuts_no_step_short(at: int, after: bool) -> None:
+    """All that happened is taken in: the invariants are checked after each step."""
+    loop = asked_at(SHORT, at, after, KeyboardInterrupt("enough"))
+    with pytest.raises(KeyboardInterrupt, match="enough"):
+        loop.run()
+    assert_nothing_left(loop)
+
+
+def test_reason_of_a_request_becomes_the_message_of_the_run() -> None:
+    loop = asked_at(SHORT, 5, True, Terminated("drained over HTTP"))
+    with pytest.raises(Terminated):
+        loop.run()
+    assert (loop.state.ending, loop.state.message) == ("cancelled", "drained over HTTP")
+
+
+def test_drained_workers_get_all_of_their_time_and_hurried_ones_three_seconds() -> None:
+    slow = work_of(StageWork(batch_s=20.0))
+    took = []
+    for how in (Terminated("drain"), KeyboardInterrupt()):
+        loop = asked_at(slow, 9, True, how, drain_s=60.0)
+        with pytest.raises(KeyboardInterrupt):
+            loop.run()
+        took.append(loop.pool.now())
+    assert took[0] > 19.0
+    assert took[1] == pytest.approx(INTERRUPTED_DRAIN_S, abs=1.5)
+
+
+def test_ctrl_c_hurries_a_run_that_drains() -> None:
+    loop = asked_at(work_of(StageWork(batch_s=50.0)), 9, True, Terminated("drain"), drain_s=60.0)
+    ticks: list[float] = []
+
+    def tick(now: float) -> None:
+        ticks.append(now)
+        if loop.state.ending and now > 5.0:
+            loop.cancel(KeyboardInterrupt())
+
+    loop._on_tick, loop._tick_s = tick, 1.0
+    with pytest.raises(Terminated):
+        loop.run()
+    assert 5.0 < loop.pool.now() < 5.0 + 1.0 + INTERRUPTED_DRAIN_S + 1.0
+
+
+def test_progress_goes_on_while_workers_end() -> None:
+    ticks: list[float] = []
+    slow = work_of(StageWork(batch_s=20.0))
+    loop = asked_at(
+        slow, 9, True, Terminated("drain"), drain_s=60.0, tick_s=1.0, on_tick=ticks.append
+    )
+    with pytest.raises(Terminated):
+        loop.run()
+    gaps = [later - sooner for sooner, later in itertools.pairwise(ticks)]
+    assert loop.pool.now() > 19.0
+    assert max(gaps) < 1.2
+
+
+def test_run_that_had_failed_before_ctrl_c_ends_with_its_error() -> None:
+    workload = work_of(
+        StageWork(batch_s=0.1, raises_on=frozenset({(0,)})),
+        StageWork(batch_s=500.0, jitter=0.0),
+        tasks=20,
+        faults=Faults(),
+    )
+    loop = loop_on(workload, drain_s=60.0, tick_s=1.0)
+
+    def tick(_now: float) -> None:
+        if loop.state.ending == "failed":
+            loop.cancel(KeyboardInterrupt())
+
+    loop._on_tick = tick
+    loop.run()
+    assert loop.state.error is not None
+    assert loop.pool.now() < 10.0
 
 
 def test_interrupted_workers_get_three_seconds() -> None:
