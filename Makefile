@@ -15,7 +15,7 @@ CONTAINED := $(BIN)/python .ci/contained.py
 SOURCES := executor operator crds tests .ci examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test-unit test-integration test-cluster cluster-binaries bench bench-full bench-peers demo test build lock clean
+.PHONY: help setup check generate format test-unit test-integration test-cluster cluster-binaries bench bench-full bench-peers demo test build lock clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -46,8 +46,13 @@ check: $(READY) ## Lint, formatting, types, import contracts, generated pages, r
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
+	$(BIN)/python -m curator_api.generate --check
 	$(BIN)/python -m curator_api.reference --check
 	$(PYTEST) -q tests/unit/house
+
+generate: $(READY) ## Write what is made from the models: the CRD and the pages of reference
+	$(BIN)/python -m curator_api.generate
+	$(BIN)/python -m curator_api.reference
 
 format: $(READY) ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -55,8 +55,10 @@ def parse_manifest(text: str, source: str = "") -> CuratorPipeline:
     except DocumentError as error:
         raise ManifestError([error.problem], source) from error
     _check_top(document, source)
+    # `kubectl get -o yaml` prints what the operator said too; a file says nothing by it.
+    given = {name: value for name, value in document.value.items() if name != "status"}
     try:
-        manifest = CuratorPipeline.model_validate(document.value, by_alias=True, by_name=False)
+        manifest = CuratorPipeline.model_validate(given, by_alias=True, by_name=False)
     except ValidationError as error:
         found = problems_of(error, CuratorPipeline, document)
         raise ManifestError(_in_order([*document.problems, *found]), source) from error

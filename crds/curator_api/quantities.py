@@ -10,7 +10,7 @@ import re
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
@@ -20,7 +20,12 @@ _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:([eE][+-]?[0-9]{1,2})|
 _MOST = 2**63 - 1
 # No worker runs in less; smaller is a forgotten unit (`memory: 4`) or the milli of `500m`.
 LEAST_MEMORY_BYTES = 2**20
+# No device holds more; and the API server, which counts in 63 bits, judges the same.
+MOST_MEMORY_BYTES = 2**50
 _LONGEST = 64
+# What the API server compares a quantity with, before its rules look at the number.
+MEMORY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2}|[KMGTPE]i|[numkMGTPE])?$"
+LONGEST_MEMORY = 32
 
 
 class QuantityError(ValueError):
@@ -115,22 +120,31 @@ def format_millicores(amount: int) -> str:
 
 
 def _memory(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, float):
         raise PydanticCustomError(
             "quantity", "wanted a quantity of bytes such as 8Gi, got {got}", {"got": repr(value)}
         )
     try:
-        amount = parse_bytes(value)  # type: ignore[arg-type]
+        amount = parse_quantity(value)  # type: ignore[arg-type]
     except QuantityError as error:
         raise PydanticCustomError("quantity", "{said}", {"said": str(error)}) from error
     if amount < LEAST_MEMORY_BYTES:
         raise PydanticCustomError(
             "quantity",
             "wanted at least 1Mi, got {got}, which is {bytes} bytes; is the unit missing or wrong?",
-            {"got": f'"{value}"', "bytes": str(amount)},
+            {"got": f'"{value}"', "bytes": f"{amount:f}"},
+        )
+    if amount > MOST_MEMORY_BYTES:
+        raise PydanticCustomError(
+            "quantity", "wanted at most 1Pi, got {got}; is the unit wrong?", {"got": f'"{value}"'}
         )
     return value
 
 
-MemoryQuantity = Annotated[int | str, BeforeValidator(_memory)]
+MemoryQuantity = Annotated[
+    int | Annotated[str, Field(pattern=MEMORY_PATTERN, max_length=LONGEST_MEMORY)],
+    BeforeValidator(_memory),
+]
 """Bytes as Kubernetes writes them: `8Gi`, `500M`, or a plain number."""

@@ -1,14 +1,14 @@
-"""Write `docs/reference/manifest.md` from the models; `--check` fails if the file is stale.
+"""Write `manifest.md` and `status.md` of `docs/reference` from the models.
 
-Called by people who change the models, and with `--check` by CI:
-`python -m curator_api.reference [--check] [FILE]`.
+Called by people who change the models, and with `--check`, which fails if a page is stale, by CI:
+`python -m curator_api.reference [--check] [FOLDER]`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -17,28 +17,42 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from curator_api.v1alpha1 import CuratorPipeline
+from curator_api.v1alpha1 import CuratorPipeline, PipelineStatus
+from curator_api.v1alpha1.names import MOST_COUNTED
 from curator_api.violations import model_in
 
-_PREAMBLE = Path(__file__).with_name("reference_text.md")
-DEFAULT_FILE = Path(__file__).parents[2] / "docs" / "reference" / "manifest.md"
+DEFAULT_FOLDER = Path(__file__).parents[2] / "docs" / "reference"
+_WHOLE = "The top"
 _SIMPLE = {str: "text", int: "integer", float: "number", bool: "boolean", Any: "anything"}
 
 
-def reference() -> str:
-    """The whole page."""
-    tables = "\n".join(
-        line for path, model in _models(CuratorPipeline, "") for line in _table(path, model)
-    )
-    return f"{_PREAMBLE.read_text(encoding='utf-8').rstrip()}\n\n{tables}"
+def manifest_page() -> str:
+    """What a person writes; the status has a page of its own."""
+    return _page("reference_text.md", _models(CuratorPipeline, "", PipelineStatus))
 
 
-def _models(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[BaseModel]]]:
-    """(path, model) of a model and of those inside it, in the order of the file."""
+def status_page() -> str:
+    """What the operator says."""
+    return _page("reference_status.md", _models(PipelineStatus, "status"))
+
+
+PAGES: dict[str, Callable[[], str]] = {"manifest.md": manifest_page, "status.md": status_page}
+
+
+def _page(preamble: str, models: Iterator[tuple[str, type[BaseModel]]]) -> str:
+    text = Path(__file__).with_name(preamble).read_text(encoding="utf-8").rstrip()
+    tables = "\n".join(line for path, model in models for line in _table(path, model))
+    return f"{text}\n\n{tables}"
+
+
+def _models(
+    model: type[BaseModel], path: str, elsewhere: type[BaseModel] | None = None
+) -> Iterator[tuple[str, type[BaseModel]]]:
+    """(path, model) of a model and of those inside it but `elsewhere`, in the file's order."""
     yield path, model
     for name, info in model.model_fields.items():
         inner = model_in(info.annotation)
-        if inner is not None:
+        if inner is not None and inner is not elsewhere:
             yield from _models(inner, _path_of(path, info.alias or name, info.annotation))
 
 
@@ -52,7 +66,7 @@ def _path_of(path: str, name: str, kind: Any) -> str:
 
 def _table(path: str, model: type[BaseModel]) -> list[str]:
     summary = " ".join((model.__doc__ or "").split())
-    lines = [f"### {f'`{path}`' if path else 'The top'}", "", summary, ""]
+    lines = [f"### {f'`{path}`' if path else _WHOLE}", "", summary, ""]
     lines += ["| Field | Type | Default | Meaning |", "|---|---|---|---|"]
     for name, info in model.model_fields.items():
         cells = (
@@ -62,6 +76,8 @@ def _table(path: str, model: type[BaseModel]) -> list[str]:
             (info.description or "").replace("|", "\\|"),
         )
         lines.append(f"| {' | '.join(cells)} |")
+    for name, computed in model.model_computed_fields.items():
+        lines.append(f"| `{computed.alias or name}` | text | – | {computed.description} |")
     return [*lines, ""]
 
 
@@ -103,7 +119,7 @@ def _limits(info: FieldInfo) -> list[str]:
             limits.append(f"≥ {entry.ge}")
         elif isinstance(entry, annotated_types.Gt):
             limits.append(f"> {entry.gt}")
-        elif isinstance(entry, annotated_types.Le):
+        elif isinstance(entry, annotated_types.Le) and entry.le != MOST_COUNTED:
             limits.append(f"≤ {entry.le}")
         elif isinstance(entry, annotated_types.MaxLen):
             limits.append(f"at most {entry.max_length}")
@@ -122,22 +138,22 @@ def _default(info: FieldInfo) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the page, or compare it; 1 if it is stale."""
-    parser = argparse.ArgumentParser(description="Write the reference of the manifest.")
-    parser.add_argument("--check", action="store_true", help="fail if the file is stale")
-    parser.add_argument("file", nargs="?", type=Path, default=DEFAULT_FILE)
+    """Write the pages, or compare them; 1 if one is stale."""
+    parser = argparse.ArgumentParser(description="Write the reference of manifest and status.")
+    parser.add_argument("--check", action="store_true", help="fail if a page is stale")
+    parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER)
     options = parser.parse_args(arguments)
-    wanted = reference()
-    if options.check:
-        if options.file.exists() and options.file.read_text(encoding="utf-8") == wanted:
-            return 0
-        sys.stderr.write(
-            f"{options.file} is stale; write it with python -m curator_api.reference\n"
-        )
-        return 1
-    options.file.parent.mkdir(parents=True, exist_ok=True)
-    options.file.write_text(wanted, encoding="utf-8")
-    return 0
+    stale = False
+    for name, page in PAGES.items():
+        file = options.folder / name
+        wanted = page()
+        if not options.check:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(wanted, encoding="utf-8")
+        elif not file.exists() or file.read_text(encoding="utf-8") != wanted:
+            sys.stderr.write(f"{file} is stale; write it with make generate\n")
+            stale = True
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

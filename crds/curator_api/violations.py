@@ -6,13 +6,12 @@ what was wanted and got, and the nearest right name.
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Iterable
-from types import UnionType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from curator_api.base import bare_type
 from curator_api.document import Document, Loc
 from curator_api.errors import Problem, did_you_mean, join_path, shown
 from curator_api.v1alpha1.names import WORDS_BY_PATTERN
@@ -41,7 +40,7 @@ _WANTED_BY_LIMIT = {
 }
 # What `kubectl get -o yaml` prints beside what a person writes.
 _SERVER_FIELDS = {
-    "status", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields",
+    "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields",
 }  # fmt: skip
 
 
@@ -80,7 +79,7 @@ def _message(details: dict[str, Any], loc: Loc, model: type[BaseModel]) -> tuple
     if kind == "extra_forbidden":
         return "unknown field", _field_hint(str(loc[-1]), model_at(loc[:-1], model))
     if kind == "literal_error":
-        allowed = [str(value) for value in get_args(_bare(_field_type(loc, model)))]
+        allowed = [str(value) for value in get_args(_kind_at(loc, model))]
         return (
             f"wanted {_either(allowed)}, got {shown(given)}",
             did_you_mean(given, allowed) if isinstance(given, str) else "",
@@ -90,6 +89,8 @@ def _message(details: dict[str, Any], loc: Loc, model: type[BaseModel]) -> tuple
         return f"wanted {wanted}; got {shown(given)}", ""
     if kind in _WANTED_BY_TYPE:
         return f"wanted {_WANTED_BY_TYPE[kind]}, got {shown(given)}", _type_hint(kind, given)
+    if kind == "repeated":
+        return str(details["msg"]), "Names must be unique"
     if kind in _WANTED_BY_LIMIT:
         got = str(len(given)) if kind.endswith("too_long") else shown(given)
         return f"wanted {_WANTED_BY_LIMIT[kind].format(**context)}, got {got}", ""
@@ -123,7 +124,7 @@ def _field_hint(name: str, model: type[BaseModel] | None) -> str:
         return close
     for field, kind in fields.items():
         inner = model_in(kind)
-        if inner is not None and get_origin(_bare(kind)) is None and name in wire_fields(inner):
+        if inner is not None and get_origin(bare_type(kind)) is None and name in wire_fields(inner):
             return f"It belongs under {field}"
     return f"Known here: {', '.join(fields)}"
 
@@ -147,37 +148,29 @@ def wire_fields(model: type[BaseModel]) -> dict[str, Any]:
     return {info.alias or name: info.annotation for name, info in model.model_fields.items()}
 
 
-def _bare(kind: Any) -> Any:
-    """`X` of `X | None`."""
-    if get_origin(kind) in (UnionType, typing.Union):
-        rest = [part for part in get_args(kind) if part is not type(None)]
-        return rest[0] if len(rest) == 1 else kind
-    return kind
-
-
 def model_in(kind: Any) -> type[BaseModel] | None:
     """The model that a type is, or is a list or mapping of; None if there is none."""
-    bare = _bare(kind)
+    bare = bare_type(kind)
     if get_origin(bare) in (list, dict):
         bare = get_args(bare)[-1]
     return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
 
 
-def _field_type(loc: Loc, model: type[BaseModel]) -> Any:
-    parent = model_at(loc[:-1], model)
-    return wire_fields(parent).get(str(loc[-1])) if parent else None
-
-
-def model_at(loc: Loc, model: type[BaseModel]) -> type[BaseModel] | None:
-    """The model of the value at a path, or None if that is no model."""
+def _kind_at(loc: Loc, model: type[BaseModel]) -> Any:
+    """The type of the value at a path, or None if the path leads nowhere."""
     kind: Any = model
     for part in loc:
-        bare = _bare(kind)
+        bare = bare_type(kind)
         if get_origin(bare) in (list, dict):
             kind = get_args(bare)[-1]
         elif isinstance(bare, type) and issubclass(bare, BaseModel):
             kind = wire_fields(bare).get(str(part))
         else:
             return None
-    bare = _bare(kind)
-    return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
+    return bare_type(kind)
+
+
+def model_at(loc: Loc, model: type[BaseModel]) -> type[BaseModel] | None:
+    """The model of the value at a path, or None if that is no model."""
+    kind = _kind_at(loc, model)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

@@ -12,14 +12,15 @@ from curator_api.v1alpha1.cluster import (
     VolumeMount,
     WorkerGroup,
 )
+from curator_api.v1alpha1.metadata import Metadata
 from curator_api.v1alpha1.resource import (
     API_VERSION,
     KIND,
     CuratorPipeline,
     ExecutionSpec,
     Location,
-    Metadata,
     PipelineSpec,
+    RetryCause,
 )
 from curator_api.v1alpha1.stages import (
     BuilderSpec,
@@ -28,6 +29,7 @@ from curator_api.v1alpha1.stages import (
     StageSpec,
     WorkerRange,
 )
+from curator_api.v1alpha1.status import PipelineStatus
 
 __all__ = [
     "API_VERSION",
@@ -43,7 +45,9 @@ __all__ = [
     "Location",
     "Metadata",
     "PipelineSpec",
+    "PipelineStatus",
     "PodResources",
+    "RetryCause",
     "SecretRef",
     "StageOptions",
     "StageResources",

@@ -6,12 +6,15 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from curator_api.base import WireModel
+from curator_api.base import SpecModel
 from curator_api.quantities import MemoryQuantity, parse_bytes
 from curator_api.v1alpha1.names import (
+    BY_NAME,
     MOST_LISTED,
     MOST_WORKER_GROUPS,
     MOUNT_PATTERN,
+    VERSION_PATTERN,
+    Count,
     FreeForm,
     LabelName,
 )
@@ -21,15 +24,16 @@ from curator_api.v1alpha1.rules import (
     raise_broken,
     replica_rules,
 )
+from curator_api.v1alpha1.volumes import Volume
 
 
-class SecretRef(WireModel):
+class SecretRef(SpecModel):
     """A Secret in the pipeline's namespace."""
 
     name: str = Field(min_length=1, max_length=253, description="Name of the Secret.")
 
 
-class ExistingCluster(WireModel):
+class ExistingCluster(SpecModel):
     """A RayCluster that is used, but never created, changed or deleted."""
 
     name: LabelName = Field(description="Name of the RayCluster, in the pipeline's namespace.")
@@ -38,7 +42,7 @@ class ExistingCluster(WireModel):
     )
 
 
-class PodResources(WireModel):
+class PodResources(SpecModel):
     """Requests and limits of the Ray container of a pod."""
 
     cpus: float = Field(gt=0, allow_inf_nan=False, description="CPU cores.")
@@ -52,7 +56,7 @@ class PodResources(WireModel):
         return parse_bytes(self.memory)
 
 
-class HeadSpec(WireModel):
+class HeadSpec(SpecModel):
     """The head pod: it runs the driver and no stages."""
 
     resources: PodResources | None = Field(
@@ -60,7 +64,7 @@ class HeadSpec(WireModel):
     )
 
 
-class Accelerator(WireModel):
+class Accelerator(SpecModel):
     """The GPUs of a worker pod."""
 
     resource_name: str = Field(
@@ -83,7 +87,7 @@ class Accelerator(WireModel):
         return None if self.memory is None else parse_bytes(self.memory)
 
 
-class Toleration(WireModel):
+class Toleration(SpecModel):
     """A taint that the pods tolerate, as in a pod's own `tolerations`."""
 
     key: str | None = Field(None, max_length=316, description="Key of the taint; none: every.")
@@ -94,17 +98,17 @@ class Toleration(WireModel):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
         None, description="Effect of the taint; none: every."
     )
-    toleration_seconds: int | None = Field(
+    toleration_seconds: Count | None = Field(
         None, description="How long `NoExecute` is tolerated; none: for ever."
     )
 
 
-class WorkerGroup(WireModel):
+class WorkerGroup(SpecModel):
     """Worker pods of one kind."""
 
     name: LabelName = Field(description="Unique in the cluster; stages name it.")
-    min_replicas: int = Field(0, ge=0, description="Fewest pods.")
-    max_replicas: int = Field(
+    min_replicas: Count = Field(0, ge=0, description="Fewest pods.")
+    max_replicas: Count = Field(
         ge=1, description="Most pods. Equal to `minReplicas`: fixed; else Ray's autoscaler decides."
     )
     resources: PodResources = Field(description="Resources of each pod.")
@@ -126,7 +130,7 @@ class WorkerGroup(WireModel):
         return self
 
 
-class EnvVar(WireModel):
+class EnvVar(SpecModel):
     """An environment variable of every Ray container."""
 
     name: str = Field(min_length=1, max_length=256, description="Name of the variable.")
@@ -136,7 +140,7 @@ class EnvVar(WireModel):
     )
 
 
-class VolumeMount(WireModel):
+class VolumeMount(SpecModel):
     """Where a volume appears in every Ray container."""
 
     name: str = Field(min_length=1, max_length=63, description="Name of the volume.")
@@ -145,7 +149,7 @@ class VolumeMount(WireModel):
     read_only: bool = Field(False, description="Mounted read-only.")
 
 
-class ClusterSpec(WireModel):
+class ClusterSpec(SpecModel):
     """The Ray cluster: either made for the pipeline, or `existing`."""
 
     existing: ExistingCluster | None = Field(
@@ -153,7 +157,7 @@ class ClusterSpec(WireModel):
     )
     ray_version: str | None = Field(
         None,
-        pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$",
+        pattern=VERSION_PATTERN,
         max_length=32,
         description="Ray in the image, such as `2.60.0`; the operator's own if left out.",
     )
@@ -161,6 +165,7 @@ class ClusterSpec(WireModel):
     worker_groups: list[WorkerGroup] = Field(
         default_factory=list,
         max_length=MOST_WORKER_GROUPS,
+        json_schema_extra=BY_NAME,
         description="Kinds of worker pods, at least one unless `existing`.",
     )
     env: list[EnvVar] = Field(
@@ -171,9 +176,10 @@ class ClusterSpec(WireModel):
         max_length=MOST_LISTED,
         description="ConfigMaps and Secrets as environment, as in a container.",
     )
-    volumes: list[FreeForm] = Field(
+    volumes: list[Volume] = Field(
         default_factory=list,
         max_length=MOST_LISTED,
+        json_schema_extra=BY_NAME,
         description="Volumes of all pods, as in a pod.",
     )
     volume_mounts: list[VolumeMount] = Field(

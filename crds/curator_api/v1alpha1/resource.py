@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from curator_api.base import WireModel
+from curator_api.base import SpecModel
 from curator_api.v1alpha1.cluster import ClusterSpec
+from curator_api.v1alpha1.metadata import Metadata
 from curator_api.v1alpha1.names import (
+    AS_SET,
+    BY_NAME,
     IMAGE_PATTERN,
-    MOST_LISTED,
     MOST_STAGES,
+    Count,
     FreeForm,
-    LabelName,
-    ResourceName,
+    Unrepeated,
     Uri,
 )
 from curator_api.v1alpha1.rules import pipeline_rules, raise_broken
 from curator_api.v1alpha1.stages import BuilderSpec, StageSpec
+from curator_api.v1alpha1.status import PipelineStatus
 
 API_VERSION = "curator.dev/v1alpha1"
 KIND = "CuratorPipeline"
 
+RetryCause = Literal["StageFailed"]
 
-class ExecutionSpec(WireModel):
+
+class ExecutionSpec(SpecModel):
     """How the pipeline as a whole runs."""
 
     mode: Literal["streaming", "batch"] = Field(
@@ -35,25 +40,25 @@ class ExecutionSpec(WireModel):
     ignore_failures: bool = Field(
         False, description="Go on when a batch fails for good; it becomes a dead letter."
     )
-    max_workers_per_stage: int | None = Field(
+    max_workers_per_stage: Count | None = Field(
         None, ge=1, description="Most workers of any one stage; none: as many as fit."
     )
     cpu_allocation_percent: int = Field(
         95, ge=1, le=100, description="Share of each node's CPUs that stages may use, in percent."
     )
-    autoscale_interval_seconds: int = Field(
+    autoscale_interval_seconds: Count = Field(
         180, ge=1, description="Seconds between decisions on the number of workers."
     )
-    logging_interval_seconds: int = Field(
+    logging_interval_seconds: Count = Field(
         60, ge=1, description="Seconds between progress lines in the log."
     )
-    max_failures: int | None = Field(
+    max_failures: Count | None = Field(
         None,
         ge=0,
         description="With `ignoreFailures`: dead letters after which the run fails all the same; "
         "none: no limit.",
     )
-    drain_seconds: int = Field(
+    drain_seconds: Count = Field(
         60, ge=0, description="Most seconds that running batches get to end when a run is stopped."
     )
     fusion: bool = Field(
@@ -61,17 +66,21 @@ class ExecutionSpec(WireModel):
     )
 
 
-class Location(WireModel):
+class Location(SpecModel):
     """A place to write to."""
 
     uri: Uri = Field(description="Where: `s3://bucket/folder`, `file:///mounted/folder`, …")
 
 
-class PipelineSpec(WireModel):
+class PipelineSpec(SpecModel):
     """What to run and how. Exactly one of `stages` and `builder` is given."""
 
     stages: list[StageSpec] | None = Field(
-        None, min_length=1, max_length=MOST_STAGES, description="The stages, in order."
+        None,
+        min_length=1,
+        max_length=MOST_STAGES,
+        json_schema_extra=BY_NAME,
+        description="The stages, in order.",
     )
     builder: BuilderSpec | None = Field(
         None, description="A function that builds the stages, instead of `stages`."
@@ -104,12 +113,22 @@ class PipelineSpec(WireModel):
         False, description="Drain, stop and wait until it is false again. Kubernetes only."
     )
     backoff_limit: int = Field(
-        2, ge=0, le=100, description="Attempts after the first, for lost nodes. Kubernetes only."
+        2,
+        ge=0,
+        le=100,
+        description="Attempts after the first, when the cluster was lost. Kubernetes only.",
     )
-    active_deadline_seconds: int | None = Field(
+    retry_on: Annotated[list[RetryCause], Unrepeated] = Field(
+        default_factory=list,
+        max_length=len(get_args(RetryCause)),
+        json_schema_extra=AS_SET,
+        description="What else begins a new attempt, within `backoffLimit`: `StageFailed`, when a "
+        "stage ended the run. Kubernetes only.",
+    )
+    active_deadline_seconds: Count | None = Field(
         None, ge=1, description="Most seconds of running, over all attempts. Kubernetes only."
     )
-    ttl_seconds_after_finished: int | None = Field(
+    ttl_seconds_after_finished: Count | None = Field(
         None, ge=0, description="Seconds until a finished pipeline is deleted. Kubernetes only."
     )
 
@@ -119,26 +138,13 @@ class PipelineSpec(WireModel):
         return self
 
 
-class Metadata(WireModel):
-    """Name and labels."""
-
-    name: ResourceName = Field(
-        description="Name of the pipeline: lower-case letters, digits and '-', from a letter, at "
-        "most 40."
-    )
-    namespace: LabelName | None = Field(None, description="Kubernetes namespace.")
-    labels: dict[str, str] = Field(
-        default_factory=dict, max_length=MOST_LISTED, description="Labels, as text."
-    )
-    annotations: dict[str, str] = Field(
-        default_factory=dict, max_length=MOST_LISTED, description="Annotations, as text."
-    )
-
-
-class CuratorPipeline(WireModel):
+class CuratorPipeline(SpecModel):
     """A pipeline: what `curator run` runs."""
 
     api_version: Literal["curator.dev/v1alpha1"] = Field(description="Version of this format.")
     kind: Literal["CuratorPipeline"] = Field(description="Kind of the resource.")
     metadata: Metadata = Field(description="Name and labels.")
     spec: PipelineSpec = Field(description="What to run and how.")
+    status: PipelineStatus | None = Field(
+        None, description="Written by the operator; ignored in a file."
+    )

@@ -137,7 +137,12 @@ def replica_rules(group: WorkerGroup) -> Iterator[Breach]:
 def cluster_rules(cluster: ClusterSpec) -> Iterator[Breach]:
     """`existing` alone, else at least one worker group; names unique; mounts have a volume."""
     if cluster.existing is not None:
-        for name in sorted(cluster.model_fields_set - {"existing"}):
+        for name, info in type(cluster).model_fields.items():
+            # By value: the API server fills defaults in, which say nothing.
+            if name == "existing" or getattr(cluster, name) == info.get_default(
+                call_default_factory=True, validated_data={}
+            ):
+                continue
             yield Breach(
                 (wire_name(cluster, name),),
                 "cannot be given with existing",
@@ -151,7 +156,8 @@ def cluster_rules(cluster: ClusterSpec) -> Iterator[Breach]:
             "The head runs no stages; give a worker group, or existing",
         )
     yield from _repeated(("workerGroups",), [group.name for group in cluster.worker_groups])
-    volumes = [str(volume.get("name")) for volume in cluster.volumes]
+    volumes = [str(volume["name"]) for volume in cluster.volumes]
+    yield from _repeated(("volumes",), volumes)
     for position, mount in enumerate(cluster.volume_mounts):
         if mount.name not in volumes and not cluster.pod_template:
             yield Breach(

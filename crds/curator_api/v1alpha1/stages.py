@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, field_validator, model_validator
 
-from curator_api.base import WireModel
+from curator_api.base import SpecModel
 from curator_api.quantities import MemoryQuantity, parse_bytes
 from curator_api.v1alpha1.names import (
+    AS_SET,
+    MOST_GPUS,
     MOST_PARTS,
     MOST_WORKER_GROUPS,
+    Count,
     DottedName,
     FreeForm,
     LabelName,
     StageName,
+    Unrepeated,
 )
 from curator_api.v1alpha1.rules import (
     args_rules,
@@ -23,7 +29,7 @@ from curator_api.v1alpha1.rules import (
 )
 
 
-class StageResources(WireModel):
+class StageResources(SpecModel):
     """What one worker of a stage needs. What is left out stays as the stage's class says."""
 
     cpus: float | None = Field(
@@ -32,6 +38,7 @@ class StageResources(WireModel):
     gpus: float | None = Field(
         None,
         ge=0,
+        le=MOST_GPUS,
         allow_inf_nan=False,
         description="GPUs: below 1 a share of one device, else a whole number.",
     )
@@ -59,12 +66,12 @@ class StageResources(WireModel):
         return None if self.gpu_memory is None else parse_bytes(self.gpu_memory)
 
 
-class WorkerRange(WireModel):
+class WorkerRange(SpecModel):
     """How many workers a stage has."""
 
-    min: int | None = Field(None, ge=0, description="At least this many, while there is work.")
-    max: int | None = Field(None, ge=1, description="At most this many.")
-    count: int | None = Field(
+    min: Count | None = Field(None, ge=0, description="At least this many, while there is work.")
+    max: Count | None = Field(None, ge=1, description="At most this many.")
+    count: Count | None = Field(
         None, ge=1, description="Exactly this many, never scaled. Instead of `min` and `max`."
     )
 
@@ -74,7 +81,7 @@ class WorkerRange(WireModel):
         return self
 
 
-class StageIdentity(WireModel):
+class StageIdentity(SpecModel):
     """Which class a stage is, and under which name."""
 
     name: StageName = Field(description="Unique in the pipeline; progress is shown under it.")
@@ -90,21 +97,22 @@ class StageIdentity(WireModel):
     )
 
 
-class StageOptions(WireModel):
+class StageOptions(SpecModel):
     """How a stage, or a part of one, runs. What is left out stays as its class says."""
 
     resources: StageResources | None = Field(None, description="What one worker needs.")
-    worker_groups: list[LabelName] = Field(
+    worker_groups: Annotated[list[LabelName], Unrepeated] = Field(
         default_factory=list,
         max_length=MOST_WORKER_GROUPS,
+        json_schema_extra=AS_SET,
         description="Names of the worker groups it may run in; empty: wherever it fits.",
     )
-    batch_size: int | None = Field(None, ge=1, description="Tasks in one call of the stage.")
+    batch_size: Count | None = Field(None, ge=1, description="Tasks in one call of the stage.")
     workers: WorkerRange | None = Field(None, description="How many workers.")
     retries: int | None = Field(
         None, ge=0, le=100, description="How often a failed batch is tried again."
     )
-    timeout_seconds: int | None = Field(
+    timeout_seconds: Count | None = Field(
         None, ge=1, description="Most seconds that one batch may take."
     )
     runtime_env: FreeForm | None = Field(
@@ -129,7 +137,7 @@ class StageSpec(StageOptions, StageIdentity):
         return self
 
 
-class BuilderSpec(WireModel):
+class BuilderSpec(SpecModel):
     """A function that builds the stages, instead of `stages`."""
 
     callable: DottedName = Field(

@@ -7,11 +7,12 @@ rounded to what a person reads, so that a status changes only when something vis
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, computed_field, model_validator
 
 from curator_api.base import WireModel
+from curator_api.v1alpha1.names import BY_NAME, BY_TYPE
 
 Phase = Literal[
     "Pending",
@@ -90,6 +91,25 @@ class StatusProgress(WireModel):
         None, description="The stage that holds the others up."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_summary(cls, value: Any) -> Any:
+        """What is read back is computed afresh."""
+        if isinstance(value, dict) and "summary" in value:
+            return {name: given for name, given in value.items() if name != "summary"}
+        return value
+
+    @computed_field(  # type: ignore[prop-decorator]
+        description="`inputsDone`, `inputsTotal` and `percent`, for a table."
+    )
+    @property
+    def summary(self) -> str:
+        """What `kubectl get` shows: `812/2000 (40%)`, or `812` until the total is known."""
+        if self.inputs_total is None:
+            return str(self.inputs_done)
+        share = "" if self.percent is None else f" ({self.percent}%)"
+        return f"{self.inputs_done}/{self.inputs_total}{share}"
+
 
 class StatusWorkers(WireModel):
     """Workers of a stage."""
@@ -149,6 +169,7 @@ class PipelineStatus(WireModel):
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=MOST_CONDITIONS,
+        json_schema_extra=BY_TYPE,
         description="`Accepted`, `ClusterReady`, `Progressing`, `Stalled`, `Suspended`, "
         "`Finished` (at any end), `Complete`, `Failed`.",
     )
@@ -175,7 +196,10 @@ class PipelineStatus(WireModel):
     )
     progress: StatusProgress | None = Field(None, description="How far it is.")
     stages: list[StageStatus] = Field(
-        default_factory=list, max_length=MOST_SHOWN_STAGES, description="Each stage, in order."
+        default_factory=list,
+        max_length=MOST_SHOWN_STAGES,
+        json_schema_extra=BY_NAME,
+        description="Each stage, in order.",
     )
     failures: list[FailureStatus] = Field(
         default_factory=list, max_length=MOST_FAILURES, description="The last ten kinds."

@@ -58,6 +58,7 @@ spec:
   artifacts: {uri: "s3://bucket/clean-web-run"}
   suspend: false
   backoffLimit: 2
+  retryOn: [StageFailed]
   activeDeadlineSeconds: 86400
   ttlSecondsAfterFinished: 3600
 """
@@ -100,6 +101,21 @@ GOOD = {
         "stages:\n- &first {name: a, class: a.A, retries: 1}\n- {<<: *first, name: b}"
     ),
     "a quoted no": stage('args: {languages: [en, "no"]}'),
+    "fields without a value": stage("args: , retries: ~, workers: {min: null}"),
+    "whole numbers with a point": stage("retries: 2.0, workers: {max: 4.0}"),
+    "a status": spec(STAGE) + "status: {phase: Running, unknown: 1}\n",
+    "what the API server writes": spec(STAGE).replace(
+        "clean-web",
+        "a, uid: u, resourceVersion: '5', generation: 1, creationTimestamp: 2026-01-01T00:00:00Z, "
+        "finalizers: [f], ownerReferences: [{name: o}], managedFields: [{manager: m}]",
+    ),
+    "labels with a prefix": spec(STAGE).replace(
+        "clean-web", 'a, labels: {example.com/a: "", b: C_d}'
+    ),
+    "stages that failed begin a new attempt": spec(f"{STAGE}\nretryOn: [StageFailed]"),
+    "an existing cluster and defaults": spec(
+        f"{STAGE}\ncluster: {{existing: {{name: shared}}, workerGroups: [], podTemplate: {{}}}}"
+    ),
     "a forty character name": HEAD.replace("clean-web", "a" * 40) + f"  {STAGE}\n",
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from curator_api.reference import DEFAULT_FILE, main, reference
+from curator_api.reference import DEFAULT_FOLDER, PAGES, main
 from curator_api.v1alpha1 import CuratorPipeline
 
 SCHEMA = CuratorPipeline.model_json_schema(by_alias=True)
@@ -19,28 +19,30 @@ FIELDS = {
 }
 
 
-def test_the_committed_page_is_what_the_models_say() -> None:
-    assert DEFAULT_FILE.read_text(encoding="utf-8") == reference()
+@pytest.mark.parametrize("name", PAGES)
+def test_the_committed_page_is_what_the_models_say(name: str) -> None:
+    assert (DEFAULT_FOLDER / name).read_text(encoding="utf-8") == PAGES[name]()
 
 
+@pytest.mark.parametrize("name", PAGES)
 def test_check_fails_on_a_stale_page_and_leaves_it_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = tmp_path / "manifest.md"
-    assert main(["--check", str(page)]) == 1
-    assert main([str(page)]) == 0
-    assert main(["--check", str(page)]) == 0
+    page = tmp_path / name
+    assert main(["--check", str(tmp_path)]) == 1
+    assert main([str(tmp_path)]) == 0
+    assert main(["--check", str(tmp_path)]) == 0
     page.write_text(page.read_text(encoding="utf-8") + "more\n", encoding="utf-8")
 
-    assert main(["--check", str(page)]) == 1
+    assert main(["--check", str(tmp_path)]) == 1
     assert page.read_text(encoding="utf-8").endswith("more\n")
-    assert "is stale; write it with" in capsys.readouterr().err
+    assert f"{page} is stale; write it with" in capsys.readouterr().err
 
 
-def test_every_field_is_on_the_page() -> None:
-    page = reference()
+def test_every_field_is_on_a_page() -> None:
+    pages = "".join(page() for page in PAGES.values())
 
-    assert [name for name in FIELDS if f"| `{name.split('.')[1]}` |" not in page] == []
+    assert [name for name in FIELDS if f"| `{name.split('.')[1]}` |" not in pages] == []
 
 
 @pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS.keys())

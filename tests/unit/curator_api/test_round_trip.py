@@ -22,6 +22,7 @@ from curator_api.v1alpha1 import (
 
 NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True)
 STAGE_NAMES = st.from_regex(r"[A-Za-z0-9]([-_.A-Za-z0-9]{0,20}[A-Za-z0-9])?", fullmatch=True)
+LABELS = st.from_regex(r"[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?", fullmatch=True)
 CLASSES = st.from_regex(r"[a-z_]{1,8}(\.[a-z_]{1,8}){0,2}[.:][A-Za-z_]{1,8}", fullmatch=True)
 # What a YAML or JSON file can hold; surrogates alone are no text.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -60,7 +61,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
         gpus=st.sampled_from([0.25, 1, 2]),
         memory=MEMORY,
     ),
-    "worker_groups": st.lists(NAMES, max_size=2),
+    "worker_groups": st.lists(NAMES, max_size=2, unique=True),
     "batch_size": st.integers(1, 10**6),
     "workers": RANGES,
     "retries": st.integers(0, 100),
@@ -97,7 +98,7 @@ MANIFESTS = st.builds(
         spec=PipelineSpec(**spec),
     ),
     NAMES,
-    st.dictionaries(TEXTS, TEXTS, max_size=3),
+    st.dictionaries(LABELS, LABELS, max_size=3),
     SPECS,
 )
 
