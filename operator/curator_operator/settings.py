@@ -32,6 +32,7 @@ class OperatorSettings(BaseModel):
         poll_concurrency: polls under way at once.
         request_timeout_s: longest wait for an answer of a Ray head or driver.
         workers: pipelines that are reconciled at once.
+        api_timeout_s: longest wait for an answer of the API server.
         resync_s: seconds after which each pipeline is looked at though nothing happened.
         stalled_after_s: seconds without a finished input after which a pipeline is `Stalled`.
         lost_after_s: seconds that a head may be silent until its job counts as lost.
@@ -54,6 +55,7 @@ class OperatorSettings(BaseModel):
     poll_concurrency: int = Field(32, ge=1)
     request_timeout_s: float = Field(5.0, gt=0)
     workers: int = Field(8, ge=1)
+    api_timeout_s: float = Field(15.0, gt=0)
     resync_s: float = Field(300.0, gt=0)
     stalled_after_s: float = Field(600.0, gt=0)
     lost_after_s: float = Field(120.0, gt=0)
