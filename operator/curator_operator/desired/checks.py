@@ -15,7 +15,6 @@ from typing import Any
 
 from curator_api.errors import Problem, did_you_mean, shown
 from curator_api.v1alpha1 import ClusterSpec, PipelineSpec, WorkerGroup
-from curator_operator.desired.names import RAY_CONTAINER
 from curator_operator.desired.templates import (
     OWN_VOLUME_PREFIX,
     mount_problems,
@@ -30,6 +29,7 @@ _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 _EXTENDED_RESOURCE = re.compile(
     r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?/[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?"
 )
+_HEAD_GROUP = "headgroup"
 _CLUSTER = "spec.cluster"
 
 
@@ -61,7 +61,10 @@ def check_pods(
 
 def _cluster_problems(cluster: ClusterSpec) -> Iterator[Problem]:
     for position, group in enumerate(cluster.worker_groups):
-        yield from _accelerator_problems(f"{_CLUSTER}.workerGroups[{position}]", group)
+        where = f"{_CLUSTER}.workerGroups[{position}]"
+        if group.name == _HEAD_GROUP:
+            yield Problem(f"{where}.name", f"{_HEAD_GROUP} is what KubeRay calls the head")
+        yield from _accelerator_problems(where, group)
     for position, variable in enumerate(cluster.env):
         yield from variable_problems(f"{_CLUSTER}.env[{position}].name", variable.name)
     for position, volume in enumerate(cluster.volumes):
@@ -137,7 +140,8 @@ def _location_problems(spec: PipelineSpec, where: str, pod: Mapping[str, Any]) -
 
     The models ask this too where there is no template; a template may bring the mount.
     """
-    ray = next(item for item in pod["containers"] if item["name"] == RAY_CONTAINER)
+    # KubeRay takes the first container for Ray's, and so do we.
+    ray = pod["containers"][0]
     temporary = {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume}
     mounts = [
         posixpath.normpath(mount["mountPath"])

@@ -118,30 +118,35 @@ def is_existing(spec: PipelineSpec) -> bool:
 
 def runtime_env_problems(spec: PipelineSpec) -> list[Problem]:
     """What of `spec.runtimeEnv` a job on Kubernetes cannot have."""
+    where = "spec.runtimeEnv"
     runtime_env = spec.runtime_env or {}
     found = []
     variables = runtime_env.get("env_vars", {})
     if not isinstance(variables, dict):
-        found.append(
-            Problem("spec.runtimeEnv.env_vars", f"wanted a mapping, got {shown(variables)}")
+        found.append(Problem(f"{where}.env_vars", f"wanted a mapping, got {shown(variables)}"))
+    folders = {}
+    if not is_existing(spec):
+        folders[f"{where}.working_dir"] = runtime_env.get("working_dir")
+    modules = runtime_env.get("py_modules")
+    for position, module in enumerate(modules if isinstance(modules, list) else ()):
+        folders[f"{where}.py_modules[{position}]"] = module
+    found += [
+        Problem(
+            path,
+            f"wanted an address such as s3://bucket/code.zip, got {shown(folder)}",
+            "A folder of your own machine does not exist in the cluster; put the code into the "
+            "image, or upload it",
         )
-    folder = runtime_env.get("working_dir")
-    if folder is not None and is_existing(spec):
+        for path, folder in folders.items()
+        if folder is not None and "://" not in str(folder)
+    ]
+    if runtime_env.get("working_dir") is not None and is_existing(spec):
         found.append(
             Problem(
-                "spec.runtimeEnv.working_dir",
+                f"{where}.working_dir",
                 "cannot be given with spec.cluster.existing: the manifest itself travels as the "
                 "working directory",
-                "Put the code into spec.runtimeEnv.py_modules, or into the cluster's image",
-            )
-        )
-    elif folder is not None and "://" not in str(folder):
-        found.append(
-            Problem(
-                "spec.runtimeEnv.working_dir",
-                f"wanted an address such as s3://bucket/code.zip, got {shown(folder)}",
-                "A folder of your own machine does not exist in the cluster; put the code into "
-                "spec.image, or upload it",
+                "Put the code into py_modules, or into the cluster's image",
             )
         )
     return found

@@ -10,7 +10,10 @@ PROGRESS_PORT = 8090
 # Kubernetes wants at most 15 characters.
 DRIVER_PORT_NAME = "curator-driver"
 DASHBOARD_PORT = 8265
-# The first container of every pod; templates that change it name it so.
+# The first container of head and workers, named as in KubeRay's own samples.
+HEAD_CONTAINER = "ray-head"
+WORKER_CONTAINER = "ray-worker"
+# What a template for all pods calls whichever of the two it is laid over.
 RAY_CONTAINER = "ray"
 MANIFEST_KEY = "pipeline.yaml"
 MANIFEST_FOLDER = "/etc/curator"

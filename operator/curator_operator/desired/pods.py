@@ -18,9 +18,11 @@ from curator_operator.desired.merge import merge_template
 from curator_operator.desired.names import (
     DASHBOARD_PORT,
     DRIVER_PORT_NAME,
+    HEAD_CONTAINER,
     MANIFEST_FOLDER,
     PROGRESS_PORT,
     RAY_CONTAINER,
+    WORKER_CONTAINER,
 )
 from curator_operator.desired.security import container_security, pod_security
 from curator_operator.settings import OperatorSettings
@@ -49,7 +51,7 @@ def head_template(this: Attempt, spec: PipelineSpec, settings: OperatorSettings)
     """Pod template of the head: it runs GCS, dashboard and driver, and no stage."""
     cluster = _cluster(spec)
     resources = (cluster.head and cluster.head.resources) or DEFAULT_HEAD
-    base = _base(this, spec, settings, resources)
+    base = _base(this, spec, settings, HEAD_CONTAINER, resources)
     base["metadata"]["annotations"] = dict(_NO_EVICTION)
     pod = base["spec"]
     ray = pod["containers"][0]
@@ -66,7 +68,7 @@ def head_template(this: Attempt, spec: PipelineSpec, settings: OperatorSettings)
     pod["volumes"].append({"name": MANIFEST_VOLUME, "configMap": {"name": this.config_map}})
     if is_autoscaled(cluster):
         pod["volumes"].append(token_volume())
-    return _secured(merge_template(_with_common(base, cluster), cluster.pod_template))
+    return _laid_over(base, HEAD_CONTAINER, _common(cluster), cluster.pod_template)
 
 
 def worker_template(
@@ -74,7 +76,7 @@ def worker_template(
 ) -> dict[str, Any]:
     """Pod template of a worker group."""
     cluster = _cluster(spec)
-    base = _base(this, spec, settings, group.resources)
+    base = _base(this, spec, settings, WORKER_CONTAINER, group.resources)
     pod = base["spec"]
     if group.accelerator is not None:
         resources = pod["containers"][0]["resources"]
@@ -88,8 +90,8 @@ def worker_template(
             item.model_dump(mode="json", by_alias=True, exclude_none=True)
             for item in group.tolerations
         ]
-    merged = merge_template(_with_common(base, cluster), cluster.pod_template)
-    return _secured(merge_template(merged, group.pod_template))
+    templates = (_common(cluster), cluster.pod_template, group.pod_template)
+    return _laid_over(base, WORKER_CONTAINER, *templates)
 
 
 def _cluster(spec: PipelineSpec) -> ClusterSpec:
@@ -97,7 +99,11 @@ def _cluster(spec: PipelineSpec) -> ClusterSpec:
 
 
 def _base(
-    this: Attempt, spec: PipelineSpec, settings: OperatorSettings, resources: PodResources
+    this: Attempt,
+    spec: PipelineSpec,
+    settings: OperatorSettings,
+    container: str,
+    resources: PodResources,
 ) -> dict[str, Any]:
     """What all pods have, without anything of the user's but image and size."""
     amounts = {
@@ -115,7 +121,7 @@ def _base(
             "securityContext": pod_security(),
             "containers": [
                 {
-                    "name": RAY_CONTAINER,
+                    "name": container,
                     "image": spec.image or settings.default_image,
                     "resources": {"limits": dict(amounts), "requests": dict(amounts)},
                     "securityContext": container_security(),
@@ -136,8 +142,8 @@ def _base(
     }
 
 
-def _with_common(base: dict[str, Any], cluster: ClusterSpec) -> dict[str, Any]:
-    """The pod with what `spec.cluster` gives to all pods."""
+def _common(cluster: ClusterSpec) -> dict[str, Any]:
+    """What `spec.cluster` gives to all pods, as a template."""
     container: dict[str, Any] = {"name": RAY_CONTAINER}
     if cluster.env:
         container["env"] = [
@@ -157,7 +163,33 @@ def _with_common(base: dict[str, Any], cluster: ClusterSpec) -> dict[str, Any]:
         pod["imagePullSecrets"] = [{"name": item.name} for item in cluster.image_pull_secrets]
     if cluster.service_account_name is not None:
         pod["serviceAccountName"] = cluster.service_account_name
-    return merge_template(base, {"spec": pod})
+    return {"spec": pod}
+
+
+def _laid_over(
+    base: dict[str, Any], container: str, *templates: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The pod with the templates over it, the last one uppermost."""
+    merged = base
+    for template in templates:
+        merged = merge_template(merged, _addressed(template, container))
+    return _secured(merged)
+
+
+def _addressed(template: Mapping[str, Any], container: str) -> dict[str, Any]:
+    """The template with `ray` as the Ray container's own name, without the other kind's.
+
+    So a template for all pods may speak of all Ray containers, of the head's or of the workers'.
+    """
+    others = {HEAD_CONTAINER, WORKER_CONTAINER} - {container}
+    pod = dict(template.get("spec", {}))
+    if "containers" in pod:
+        pod["containers"] = [
+            {**item, "name": container} if item["name"] == RAY_CONTAINER else item
+            for item in pod["containers"]
+            if item["name"] not in others
+        ]
+    return {**template, "spec": pod}
 
 
 def _secured(template: Mapping[str, Any]) -> dict[str, Any]:

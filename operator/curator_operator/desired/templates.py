@@ -14,9 +14,11 @@ from curator_api.errors import Problem, shown
 from curator_operator.desired.names import (
     DASHBOARD_PORT,
     DRIVER_PORT_NAME,
+    HEAD_CONTAINER,
     MANIFEST_FOLDER,
     PROGRESS_PORT,
     RAY_CONTAINER,
+    WORKER_CONTAINER,
 )
 
 OWN_VOLUME_PREFIX = "curator-"
@@ -46,6 +48,7 @@ _OWN_LABELS = ("ray.io/", "curator.dev/", "kueue.x-k8s.io/")
 _KUBERAY_LABELS = frozenset(
     f"app.kubernetes.io/{name}" for name in ("managed-by", "name", "created-by")
 )
+_RAY_CONTAINERS = frozenset({RAY_CONTAINER, HEAD_CONTAINER, WORKER_CONTAINER})
 _KUBERAY_CONTAINERS = frozenset({"autoscaler", "wait-gcs-ready", "ray-job-submitter"})
 # KubeRay sets these; another value takes the cluster apart or opens it.
 _OWN_VARIABLES = frozenset(
@@ -152,7 +155,7 @@ def _container_problems(where: str, container: Mapping[str, Any]) -> Iterator[Pr
         yield from mount_problems(f"{where}.volumeMounts[{position}]", mount)
     for position, port in enumerate(_entries(container, "ports")):
         yield from _port_problems(f"{where}.ports[{position}]", port)
-    if name != RAY_CONTAINER:
+    if name not in _RAY_CONTAINERS:
         return
     for key, why in _RAY_FIELDS.items():
         if key in container:
@@ -194,10 +197,7 @@ def security_problems(where: str, context: Any) -> Iterator[Problem]:
 
 def volume_problems(where: str, volume: Mapping[str, Any]) -> Iterator[Problem]:
     """What a volume may not be."""
-    name = volume.get("name")
-    if not isinstance(name, str) or not name:
-        yield Problem(f"{where}.name", f"wanted the name of the volume, got {shown(name)}")
-    elif name.startswith(OWN_VOLUME_PREFIX):
+    if str(volume.get("name", "")).startswith(OWN_VOLUME_PREFIX):
         yield Problem(f"{where}.name", f"names with {OWN_VOLUME_PREFIX} are the operator's own")
     if "hostPath" in volume:
         yield Problem(
