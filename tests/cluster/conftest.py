@@ -7,7 +7,7 @@ is started ends with the run, whatever its end.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -16,11 +16,16 @@ from kubernetes import client
 
 from tests.cluster import binaries
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.head_containers import HeadContainers
 from tests.cluster.kubelet import Kubelet
 from tests.cluster.kuberay import KubeRayOperator
 from tests.cluster.namespaces import emptied, made
+from tests.cluster.operator_process import OperatorProcess
+from tests.cluster.ray_head import RayHead
+from tests.cluster.ray_heads import RayHeads
 
 CURATOR_CRD = binaries.ROOT / "crds" / "curatorpipelines.yaml"
+TOKEN_KEY = "a key for tests alone, and long enough for them"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,3 +89,54 @@ def kubelet(control_plane: ControlPlane) -> Iterator[Kubelet]:
     """Plays the nodes: says of pods what tests want to have happened to them."""
     with Kubelet(control_plane.api) as running:
         yield running
+
+
+@pytest.fixture
+def ray_heads(control_plane: ControlPlane, kubelet: Kubelet) -> Iterator[RayHeads]:
+    """Simulated heads: one listens while the kubelet says that its pod's containers run."""
+    with RayHeads(HeadContainers(control_plane.api, kubelet)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def real_ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHead]:
+    """One real Ray head with token authentication."""
+    with RayHead(tmp_path_factory.mktemp("ray-head")) as running:
+        yield running
+
+
+@pytest.fixture
+def operator_process(
+    control_plane: ControlPlane,
+    curator_crd: None,
+    namespace: str,
+    ray_heads: RayHeads,
+    tmp_path: Path,
+) -> Iterator[Callable[..., OperatorProcess]]:
+    """Starts the operator: `operator_process(CURATOR_RESYNC_S="5")`, ready when it returns.
+
+    It watches the test's namespace and asks the simulated heads, unless its settings say otherwise.
+    `kubeconfig=` gives it other rights than the administrator's.
+    """
+    started: list[OperatorProcess] = []
+
+    def start(kubeconfig: Path | None = None, **settings: str) -> OperatorProcess:
+        directory = tmp_path / f"operator-{len(started)}"
+        directory.mkdir()
+        usual = {
+            "CURATOR_NAMESPACES": namespace,
+            "CURATOR_OWN_NAMESPACE": namespace,
+            "CURATOR_TOKEN_KEY": TOKEN_KEY,
+            "CURATOR_DASHBOARD_URL": ray_heads.url_template,
+            "CURATOR_DRIVER_URL": ray_heads.url_template,
+        }
+        one = OperatorProcess(
+            kubeconfig or control_plane.kubeconfig, directory, {**usual, **settings}
+        )
+        started.append(one)
+        one.start()
+        return one
+
+    yield start
+    for one in started:
+        one.stop()

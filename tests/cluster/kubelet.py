@@ -19,7 +19,7 @@ import urllib3.exceptions
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from tests.cluster.pod_status import Happening, Json, needs_node
+from tests.cluster.pod_status import Happening, Json, needs_node, running
 
 NODE = "stand-in"
 # A watch is opened anew after this long, in case nobody told that it had died.
@@ -127,6 +127,14 @@ class Kubelet:
             for pod in list(self._pods.values()):
                 self._sync(pod)
 
+    def head(self, namespace: str, cluster: str) -> Json | None:
+        """The head pod of a RayCluster whose containers all run; None while there is none."""
+        wanted = {"ray.io/cluster": cluster, "ray.io/node-type": "head"}
+        rule = Rule(namespace, wanted, running)
+        with self._lock:
+            found = [pod for pod in self._pods.values() if rule.covers(pod) and _runs(pod)]
+        return found[0] if found else None
+
     def _check(self) -> None:
         if self._error:
             raise AssertionError("the stand-in for the kubelet failed") from self._error
@@ -215,3 +223,9 @@ class Kubelet:
         answer = self._core.read_namespaced_pod(name, namespace, _preload_content=False)
         pod: Json = json.loads(answer.data)
         return pod
+
+
+def _runs(pod: Json) -> bool:
+    """Whether all containers run, as the API last said; also while the pod is being deleted."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    return bool(statuses) and all("running" in each["state"] for each in statuses)
