@@ -25,7 +25,7 @@ Schema = dict[str, Any]
 _ANYTHING: Schema = {"x-kubernetes-preserve-unknown-fields": True, "nullable": True}
 _LIMITS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern")
 _KNOWN = {
-    "additionalProperties", "anyOf", "const", "default", "description", "enum",
+    "$defs", "additionalProperties", "anyOf", "const", "default", "description", "enum",
     "exclusiveMaximum", "exclusiveMinimum", "items", "maxProperties", "minProperties",
     "properties", "readOnly", "required", "title", "type", "uniqueItems", *_LIMITS,
 }  # fmt: skip
@@ -104,7 +104,8 @@ def _root() -> Schema:
             "status": status,
         },
         "x-kubernetes-validations": [
-            {"rule": edit.rule, "message": edit.message} for edit in edit_rules()
+            {"rule": edit.rule, "message": edit.message, "fieldPath": ".spec"}
+            for edit in edit_rules()
         ],
     }
 
@@ -115,7 +116,6 @@ def structural(
     path: str,
     *,
     defaults: bool = True,
-    inside: tuple[str, ...] = (),
 ) -> Schema:
     """A structural schema from pydantic's.
 
@@ -124,12 +124,11 @@ def structural(
         models: what `#/$defs/` refers to.
         path: the field, for errors.
         defaults: write the defaults; those of a status would come back as changes.
-        inside: models around it.
 
     Raises:
         SchemaError: a construct that is not known.
     """
-    return _Converter(models, defaults).convert(schema, path, inside)
+    return _Converter(models, defaults).convert(schema, path, ())
 
 
 class _Converter:
@@ -143,7 +142,7 @@ class _Converter:
         if "$ref" in schema:
             return self._model(schema, path, inside)
         unknown = {name for name in schema if not name.startswith(_PASSED_ON)} - _KNOWN
-        if unknown - {"$defs"}:
+        if unknown:
             raise SchemaError(f"{path}: no custom resource has {', '.join(sorted(unknown))}")
         if "anyOf" in schema:
             return self._union(schema, path, inside)
@@ -158,16 +157,17 @@ class _Converter:
         }.get(kind or "")
         if convert is None:
             raise SchemaError(f"{path}: no custom resource has values of type {kind}")
-        return self._described(schema, convert(schema, path, inside), path)
+        return self._described(schema, convert(schema, path, inside))
 
     def _model(self, schema: Mapping[str, Any], path: str, inside: tuple[str, ...]) -> Schema:
         name = str(schema["$ref"]).removeprefix("#/$defs/")
         if name in inside:
             raise SchemaError(f"{path}: {name} is inside itself, which no custom resource can be")
-        if set(schema) - {"$ref", "description", "default", "title"}:
-            raise SchemaError(f"{path}: a model with {', '.join(sorted(set(schema) - {'$ref'}))}")
+        beside = set(schema) - {"$ref", "$defs", "description", "default", "title"}
+        if beside:
+            raise SchemaError(f"{path}: a model with {', '.join(sorted(beside))} beside it")
         found = self.convert(self.models[name], path, (*inside, name))
-        return self._described(schema, found, path)
+        return self._described(schema, found)
 
     def _union(self, schema: Mapping[str, Any], path: str, inside: tuple[str, ...]) -> Schema:
         """X or null is X; an integer or text is what Kubernetes calls int-or-string."""
@@ -175,14 +175,9 @@ class _Converter:
         rest = {name: value for name, value in schema.items() if name != "anyOf"}
         if len(options) == 1:
             return self.convert({**options[0], **rest}, path, inside)
-        if len(options) == 2 and "anyOf" not in options[0]:
-            by_type = {option.get("type"): option for option in options}
-            if set(by_type) == {"integer", "string"}:
-                return self._described(rest, _int_or_string(by_type, path), path)
-        nested = [option for option in options if "anyOf" in option]
-        if nested:
-            flat = [part for option in options for part in option.get("anyOf", [option])]
-            return self._union({**rest, "anyOf": flat}, path, inside)
+        by_type = {option.get("type"): option for option in options}
+        if set(by_type) == {"integer", "string"}:
+            return self._described(rest, _int_or_string(by_type, path))
         raise SchemaError(f"{path}: no custom resource has a choice of types")
 
     def _object(self, schema: Mapping[str, Any], path: str, inside: tuple[str, ...]) -> Schema:
@@ -218,8 +213,8 @@ class _Converter:
         return self.convert(more, f"{path}.NAME", inside)
 
     def _array(self, schema: Mapping[str, Any], path: str, inside: tuple[str, ...]) -> Schema:
-        if "prefixItems" in schema or "items" not in schema:
-            raise SchemaError(f"{path}: no custom resource has a tuple")
+        if "items" not in schema:
+            raise SchemaError(f"{path}: a list without a type of its entries")
         if "maxItems" not in schema:
             raise SchemaError(f"{path}: a list without maxItems has no price for rules")
         found: Schema = {"type": "array", **_limits(schema)}
@@ -241,7 +236,7 @@ class _Converter:
             found["enum"] = list(values)
         return found
 
-    def _described(self, schema: Mapping[str, Any], found: Schema, path: str) -> Schema:
+    def _described(self, schema: Mapping[str, Any], found: Schema) -> Schema:
         if "description" in schema:
             said = " ".join(schema["description"].split())
             # The field's own words, not its model's.
