@@ -1,7 +1,7 @@
 """Pipelines whose children are made on the API server, so that KubeRay makes pods of them.
 
-Used by `test_kuberay_*`. The namespace enforces Pod Security's `restricted` profile: a pod that does
-not keep to it is refused when KubeRay makes it.
+Used by `test_kuberay_*`. The namespace enforces Pod Security's `restricted` profile: a pod that
+does not keep to it is refused when KubeRay makes it.
 """
 
 from __future__ import annotations
@@ -64,15 +64,15 @@ class MadePipeline:
     def cluster(self) -> Json:
         """The RayCluster as it is now."""
         custom = client.CustomObjectsApi(self.api)
-        found: Json = custom.get_namespaced_custom_object(
+        found: Any = custom.get_namespaced_custom_object(
             *RAYCLUSTERS, self.namespace, "rayclusters", self.name
         )
-        return found
+        return dict(found)
 
     def patch(self, operations: list[Json]) -> Json:
         """The RayCluster after a JSON patch."""
         custom = client.CustomObjectsApi(self.api)
-        changed: Json = custom.patch_namespaced_custom_object(
+        changed: Any = custom.patch_namespaced_custom_object(
             *RAYCLUSTERS,
             self.namespace,
             "rayclusters",
@@ -80,7 +80,7 @@ class MadePipeline:
             operations,
             _content_type="application/json-patch+json",
         )
-        return changed
+        return dict(changed)
 
     def pods(self, group: str | None = None) -> list[Json]:
         """Its pods, found as the operator finds them; of one group (`headgroup`: the head)."""
@@ -128,7 +128,7 @@ def pipeline_in(control_plane: ControlPlane, namespace: str, text: str) -> MadeP
         "spec": yaml.safe_load(text),
     }
     custom = client.CustomObjectsApi(control_plane.api)
-    there: Json = custom.create_namespaced_custom_object(
+    there: Any = custom.create_namespaced_custom_object(
         *PIPELINES, namespace, "curatorpipelines", body, field_validation="Strict"
     )
     seen = PipelineSeen(

@@ -33,10 +33,10 @@ OWN = [name for name in SPECS if name != "existing"]
 
 def tried(control_plane: ControlPlane, namespace: str, body: Json) -> Json:
     """What the API server would make of a RayCluster."""
-    made: Json = client.CustomObjectsApi(control_plane.api).create_namespaced_custom_object(
+    made: Any = client.CustomObjectsApi(control_plane.api).create_namespaced_custom_object(
         *RAYCLUSTERS, namespace, "rayclusters", body, dry_run="All", field_validation="Strict"
     )
-    return made
+    return dict(made)
 
 
 def missing(asked: Any, there: Any, path: str = "") -> list[str]:
@@ -75,7 +75,7 @@ def test_misspelt_field_of_a_template_is_refused_when_asked_strictly(
     """The operator hands templates on as they are; whoever creates has to ask for strictness."""
     spec = with_cluster(podTemplate={"spec": {"priorityClass": "batch"}})
     body = in_namespace(raycluster(pipeline(), spec, 1, SETTINGS), namespace)
-    with pytest.raises(ApiException, match="unknown field .*priorityClass"):
+    with pytest.raises(ApiException, match=r"unknown field .*priorityClass"):
         tried(control_plane, namespace, body)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ Json = dict[str, Any]
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
+@contextmanager
 def made_in(control_plane: ControlPlane, title: str, text: str) -> Iterator[MadePipeline]:
     with restricted_namespace(control_plane, title) as namespace:
         if text is TEMPLATES:
@@ -43,7 +45,8 @@ def gpu_groups(
     control_plane: ControlPlane, kuberay_operator: KubeRayOperator, curator_crd: None
 ) -> Iterator[MadePipeline]:
     """Fixed groups, two of them with GPUs."""
-    yield from made_in(control_plane, "gpu groups", GPU_GROUPS)
+    with made_in(control_plane, "gpu groups", GPU_GROUPS) as this:
+        yield this
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,8 @@ def autoscaled(
     control_plane: ControlPlane, kuberay_operator: KubeRayOperator, curator_crd: None
 ) -> Iterator[MadePipeline]:
     """One fixed group, one that scales from zero."""
-    yield from made_in(control_plane, "autoscaled", AUTOSCALED)
+    with made_in(control_plane, "autoscaled", AUTOSCALED) as this:
+        yield this
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,8 @@ def templates(
     control_plane: ControlPlane, kuberay_operator: KubeRayOperator, curator_crd: None
 ) -> Iterator[MadePipeline]:
     """Variables, volumes, a service account, templates with a container of their own."""
-    yield from made_in(control_plane, "templates", TEMPLATES)
+    with made_in(control_plane, "templates", TEMPLATES) as this:
+        yield this
 
 
 @pytest.fixture(params=["gpu_groups", "autoscaled", "templates"])
@@ -137,6 +142,7 @@ def test_ray_asks_for_the_token_of_our_secret(any_pipeline: MadePipeline) -> Non
 
 def test_kuberay_makes_no_secret_of_its_own(any_pipeline: MadePipeline) -> None:
     secrets = client.CoreV1Api(any_pipeline.api).list_namespaced_secret(any_pipeline.namespace)
+    ours: Any
     (ours,) = secrets.items
     assert base64.b64decode(ours.data["auth_token"]).decode() == token(
         SETTINGS.token_key, any_pipeline.pipeline.uid, 1
@@ -252,19 +258,20 @@ def test_templates_reach_the_pods(templates: MadePipeline) -> None:
 def test_children_go_when_the_pipeline_does(
     control_plane: ControlPlane, kuberay_operator: KubeRayOperator, curator_crd: None
 ) -> None:
-    for this in made_in(control_plane, "children go", AUTOSCALED):
-        core = client.CoreV1Api(this.api)
+    with made_in(control_plane, "children go", AUTOSCALED) as this:
+        core: Any = client.CoreV1Api(this.api)
         client.CustomObjectsApi(this.api).delete_namespaced_custom_object(
             "curator.dev", "v1alpha1", this.namespace, "curatorpipelines", "clean-web"
         )
-        mine = "curator.dev/pipeline=clean-web"
 
-        def left(core: client.CoreV1Api = core, namespace: str = this.namespace) -> list[str]:
-            lists = (
-                core.list_namespaced_secret(namespace, label_selector=mine),
-                core.list_namespaced_config_map(namespace, label_selector=mine),
-                core.list_namespaced_pod(namespace, label_selector=mine),
-            )
-            return [one.metadata.name for found in lists for one in found.items]
+        def are_gone() -> bool:
+            where = {"namespace": this.namespace, "label_selector": "curator.dev/pipeline"}
+            left = [
+                *core.list_namespaced_secret(**where).items,
+                *core.list_namespaced_config_map(**where).items,
+                *core.list_namespaced_pod(**where).items,
+            ]
+            assert [one.metadata.name for one in left] == []
+            return True
 
-        eventually(lambda check=left: not check(), "Secret, ConfigMap and pods are collected")
+        eventually(are_gone, "Secret, ConfigMap and pods are collected")
