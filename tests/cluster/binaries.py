@@ -189,7 +189,7 @@ def _build(name: str, path: Path) -> None:
 @cache
 def _go() -> str:
     """The Go command, if it is new enough to fetch what is newer still."""
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    go = shutil.which("go")
     if go is None:
         raise CannotBuild(f"No `go` on the PATH; it builds the test clusters. {INSTALL_GO}")
     said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False)
