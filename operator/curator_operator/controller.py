@@ -157,7 +157,7 @@ class Controller:
         log(
             "status written",
             extra=_fields(
-                place.key, phase=status.phase, attempt=status.attempt, message_text=status.message
+                place.key, phase=status.phase, attempt=status.attempt, says=status.message
             ),
         )
         return follows

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 PREFIX = "CURATOR_"
 
@@ -47,7 +48,7 @@ class OperatorSettings(BaseModel):
     default_image: str = "curator/executor:0.1.0"
     ray_version: str = "2.60.0"
     service_accounts: tuple[str, ...] = ()
-    token_key: str = Field(min_length=32)
+    token_key: str = Field(min_length=32, repr=False)
     dashboard_url: str = "http://{cluster}-head-svc.{namespace}.svc:8265"
     driver_url: str = "http://{cluster}-head-svc.{namespace}.svc:8090"
     poll_interval_s: float = Field(6.0, gt=0)
@@ -60,7 +61,20 @@ class OperatorSettings(BaseModel):
     stalled_after_s: float = Field(600.0, gt=0)
     lost_after_s: float = Field(120.0, gt=0)
     http_port: int = Field(8080, ge=0, le=65535)
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("dashboard_url", "driver_url")
+    @classmethod
+    def _can_be_filled_in(cls, url: str) -> str:
+        try:
+            filled = url.format(cluster="c", namespace="n")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"wanted an address in which {{cluster}} and {{namespace}} are filled in: {error}"
+            ) from error
+        if urlsplit(filled).scheme not in {"http", "https"} or not urlsplit(filled).hostname:
+            raise ValueError("wanted an address that begins with http:// or https://")
+        return url
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> OperatorSettings:

@@ -117,9 +117,11 @@ class Cache:
     def put_pipeline(self, obj: Object) -> PipelineKey | None:
         """A pipeline as it is now."""
         key = key_of(obj)
+        if self._is_gone(obj):
+            return None
         entry = self.entry(key)
         before = entry.pipeline
-        if not self._newer(before, obj):
+        if not _newer(before, obj):
             return None
         seen = pipeline_seen(obj)
         if before is not None and before.seen.uid != seen.uid:
@@ -142,9 +144,9 @@ class Cache:
     def put_cluster(self, obj: Object) -> PipelineKey | None:
         """A RayCluster with our label as it is now."""
         key = owner_key(obj)
-        if key is None:
+        if key is None or self._is_gone(obj):
             return None
-        return self._put(key, self.entry(key).clusters, obj, cluster_seen)
+        return _put(key, self.entry(key).clusters, obj, cluster_seen)
 
     def drop_cluster(self, obj: Object) -> PipelineKey | None:
         """A RayCluster with our label is gone."""
@@ -154,7 +156,9 @@ class Cache:
     def put_pod(self, obj: Object) -> PipelineKey | None:
         """A pod with our label as it is now."""
         key = owner_key(obj)
-        return None if key is None else self._put(key, self.entry(key).pods, obj, pod_seen)
+        if key is None or self._is_gone(obj):
+            return None
+        return _put(key, self.entry(key).pods, obj, pod_seen)
 
     def drop_pod(self, obj: Object) -> PipelineKey | None:
         """A pod with our label is gone."""
@@ -209,25 +213,9 @@ class Cache:
         if before is None or before.submission_id != seen.submission_id:
             return True
         still = {"time": 0.0, "elapsed_s": 0.0}
-        news: bool = before.snapshot.model_copy(update=still) != seen.snapshot.model_copy(
-            update=still
+        return bool(
+            before.snapshot.model_copy(update=still) != seen.snapshot.model_copy(update=still)
         )
-        return news
-
-    def _put(
-        self,
-        key: PipelineKey,
-        objects: dict[str, Held[T]],
-        obj: Object,
-        reduce: Callable[[Object], T],
-    ) -> PipelineKey | None:
-        name = obj["metadata"]["name"]
-        before = objects.get(name)
-        if not self._newer(before, obj):
-            return None
-        seen = reduce(obj)
-        objects[name] = Held(version_of(obj), seen)
-        return None if before is not None and _alike(before.seen, seen) else key
 
     def _drop(
         self, key: PipelineKey, objects: dict[str, Held[T]], obj: Object
@@ -242,10 +230,8 @@ class Cache:
         self._tidy(key)
         return key
 
-    def _newer(self, before: Held[T] | None, obj: Object) -> bool:
-        if _uid(obj) in self._graves:
-            return False
-        return before is None or version_of(obj) > before.version
+    def _is_gone(self, obj: Object) -> bool:
+        return _uid(obj) in self._graves
 
     def _bury(self, obj: Object) -> None:
         self._graves[_uid(obj)] = None
@@ -258,6 +244,22 @@ class Cache:
             del self._entries[key]
 
 
+def _put(
+    key: PipelineKey, objects: dict[str, Held[T]], obj: Object, reduce: Callable[[Object], T]
+) -> PipelineKey | None:
+    name = obj["metadata"]["name"]
+    before = objects.get(name)
+    if not _newer(before, obj):
+        return None
+    seen = reduce(obj)
+    objects[name] = Held(version_of(obj), seen)
+    return None if before is not None and _alike(before.seen, seen) else key
+
+
+def _newer(before: Held[T] | None, obj: Object) -> bool:
+    return before is None or version_of(obj) > before.version
+
+
 def _uid(obj: Object) -> str:
     return str(obj["metadata"]["uid"])
 
@@ -265,5 +267,5 @@ def _uid(obj: Object) -> str:
 def _alike(before: Any, after: Any) -> bool:
     """Whether two sights of an object differ in nothing that is decided by."""
     if isinstance(before, ClusterSeen):
-        return replace(before, resource_version="") == replace(after, resource_version="")
+        return bool(replace(before, resource_version="") == replace(after, resource_version=""))
     return bool(before == after)

@@ -7,6 +7,7 @@ answer is trusted: not its size, not its form, not its end.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -76,16 +77,19 @@ class Endpoint:
 class Heads:
     """One pool of connections to all Ray heads and drivers."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(
+        self, timeout_s: float, connector: Callable[[], aiohttp.BaseConnector] | None = None
+    ) -> None:
         """Requests of at most `timeout_s` seconds each, connecting included."""
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_S)
+        self._connector = connector if connector is not None else _tcp
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # A pod's address is used for minutes, then never again: few idle connections are kept.
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=20)
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()
+            connector=self._connector(),
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
 
@@ -133,6 +137,11 @@ class Heads:
         if 200 <= status < 300:
             return text
         raise _error(f"{method} {url}", status, text)
+
+
+def _tcp() -> aiohttp.BaseConnector:
+    # A pod's address is used for minutes, then never again: few idle connections are kept.
+    return aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=20)
 
 
 async def _bounded(answer: aiohttp.ClientResponse, most_bytes: int, what: str) -> bytes:

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 from urllib.parse import quote, urlsplit
 
-from curator_operator.cluster.http import BadReply, Endpoint, Heads, NotFound, Refused, as_object
+from curator_operator.cluster.http import (
+    BadReply,
+    Endpoint,
+    HeadError,
+    Heads,
+    NotFound,
+    Refused,
+    as_object,
+)
 from curator_operator.reconcile.observed import JobState
 
 # A job's record holds its runtime environment, which may carry much of the user's.
@@ -74,7 +82,11 @@ class Jobs:
         except Refused as refused:
             # Ray answers a second submission of an id with 400 or 500, by version and by which
             # process noticed; the record decides, not the words.
-            if await self.look(at, str(body["submission_id"])) is None:
+            try:
+                there = await self.look(at, str(body["submission_id"])) is not None
+            except HeadError:
+                there = False
+            if not there:
                 raise refused from None
             return False
         return True

@@ -36,6 +36,7 @@ class Listing:
         self._api = api
         self._cache = cache
         self._metrics = metrics
+        self._complete = False
         self._places: tuple[str | None, ...] = namespaces or (None,)
 
     async def everything(self) -> set[PipelineKey]:
@@ -51,6 +52,7 @@ class Listing:
         changed = await self.clusters()
         changed |= await self._kind("pods", PODS, SELECTOR, self._cache.put_pod)
         changed |= await self._kind("pipeline", PIPELINES, None, self._cache.put_pipeline)
+        self._complete = True
         return changed
 
     async def clusters(self) -> set[PipelineKey]:
@@ -97,6 +99,7 @@ class Listing:
                     if key is not None:
                         changed.add(key)
         changed.update(self._cache.prune(kind, uids, version))
-        if changed:
+        # Before the first is complete there are no watches that could have missed anything.
+        if changed and self._complete:
             self._metrics.missed.labels(kind).inc(len(changed))
         return changed

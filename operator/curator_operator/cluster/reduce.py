@@ -10,9 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
-from curator_api.v1alpha1.status import PipelineStatus
+from curator_api import parse_status
 from curator_operator.desired.labels import ATTEMPT, PIPELINE
 from curator_operator.reconcile.observed import (
     ClusterSeen,
@@ -87,7 +85,7 @@ def pipeline_seen(obj: Object) -> PipelineSeen:
         resource_version=str(meta.get("resourceVersion", "")),
         created_at=seconds(meta.get("creationTimestamp")),
         spec=_map(obj.get("spec")),
-        status=_status(obj.get("status")),
+        status=parse_status(obj.get("status")),
         labels=_map(meta.get("labels")),
         annotations={key: text for key, text in annotations.items() if key != _LAST_APPLIED},
         finalizers=tuple(meta.get("finalizers") or ()),
@@ -116,14 +114,6 @@ def cluster_seen(obj: Object) -> ClusterSeen:
         conditions=_conditions(status.get("conditions")),
         created_at=seconds(meta.get("creationTimestamp")),
     )
-
-
-def _status(found: Any) -> PipelineStatus:
-    """The status; an empty one where it cannot be read."""
-    try:
-        return PipelineStatus.model_validate(_map(found))
-    except ValidationError:
-        return PipelineStatus()
 
 
 def _changeable(spec: Object) -> Object:

@@ -1,0 +1,483 @@
+"""Performers: each action has one, and doing it twice is doing it once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from curator_api.v1alpha1.status import PipelineStatus
+from curator_operator.cluster.apply import PERFORMERS, ActionRefused, Applier, Conflict, Gone
+from curator_operator.cluster.cache import Cache
+from curator_operator.cluster.client import ApiUnreachable
+from curator_operator.cluster.driver import Driver
+from curator_operator.cluster.faults import Fault, Faults
+from curator_operator.cluster.http import NotFound, Refused, Unauthorized, Unreachable
+from curator_operator.cluster.jobs import Jobs
+from curator_operator.cluster.performing import Place, Tools, performs
+from curator_operator.cluster.targets import Targets
+from curator_operator.desired.children import token
+from curator_operator.desired.labels import ATTEMPT, FINALIZER
+from curator_operator.metrics import Metrics
+from curator_operator.reconcile.actions import (
+    ACTIONS,
+    AddFinalizer,
+    CreateConfigMap,
+    CreateRayCluster,
+    CreateSecret,
+    DeleteChild,
+    DeletePipeline,
+    DeleteRayCluster,
+    DrainDriver,
+    EmitEvent,
+    PatchRayCluster,
+    RemoveFinalizer,
+    StopJob,
+    SubmitJob,
+)
+from curator_operator.reconcile.observed import JobSeen
+from tests.unit.operator.cluster.fakes import (
+    CLUSTER,
+    CLUSTER_PATH,
+    CLUSTERS_PATH,
+    EXISTING,
+    KEY,
+    PIPELINE_PATH,
+    RUNNING,
+    SETTINGS,
+    SUBMISSION,
+    UID,
+    ScriptedApi,
+    ScriptedHeads,
+    cache_with,
+    pipeline,
+    ray_cluster,
+    refused,
+)
+
+NAMESPACE = "/api/v1/namespaces/team-a"
+DASHBOARD = f"http://{CLUSTER}-head-svc.team-a.svc:8265"
+DRIVER = f"http://{CLUSTER}-head-svc.team-a.svc:8090"
+JOB = f"/api/jobs/{SUBMISSION}"
+EXISTS = refused(409, "AlreadyExists")
+BODY: dict[str, Any] = {"metadata": {"name": "child", "labels": {ATTEMPT: "1"}}}
+
+
+class World:
+    """One pipeline, and everything that actions on it touch."""
+
+    def __init__(
+        self,
+        api: Mapping[tuple[str, str], Any] | None = None,
+        heads: Mapping[tuple[str, str], Any] | None = None,
+        *,
+        cache: Cache | None = None,
+        fault: Fault | None = None,
+    ) -> None:
+        self.api = ScriptedApi(api)
+        self.heads = ScriptedHeads(heads)
+        self.cache = cache if cache is not None else cache_with(status=RUNNING)
+        self.asked_at_the_end: list[int] = []
+        targets = Targets(self.api, SETTINGS, clock=lambda: 0.0)
+        tools = Tools(self.api, self.cache, Jobs(self.heads), Driver(self.heads), targets, SETTINGS)
+        faults = Faults(fault, end=self._end)
+        self.applier = Applier(tools, Metrics(), faults)
+        self.place = Place(KEY, self.cache.entry(KEY))
+
+    def _end(self) -> None:
+        self.asked_at_the_end.append(len(self.api.asked))
+
+    def do(self, action: Any) -> World:
+        asyncio.run(self.applier.do(self.place, action))
+        return self
+
+    def write(self, status: PipelineStatus) -> World:
+        asyncio.run(self.applier.write_status(self.place, self.place.pipeline, status))
+        return self
+
+
+def test_every_action_has_exactly_one_performer() -> None:
+    assert set(PERFORMERS) == set(ACTIONS)
+    with pytest.raises(ValueError, match="SubmitJob has two performers"):
+        performs(SubmitJob)(PERFORMERS[SubmitJob])
+
+
+# Finalizers
+
+
+def test_our_finalizer_is_put_beside_those_of_others() -> None:
+    cache = cache_with(finalizers=("other/one",))
+    world = World({("PATCH", PIPELINE_PATH): pipeline(11)}, cache=cache).do(AddFinalizer("r"))
+    assert world.api.asked[0][2] == {
+        "metadata": {"resourceVersion": "10", "finalizers": ["other/one", FINALIZER]}
+    }
+    assert world.place.pipeline.resource_version == "11"
+
+
+def test_a_finalizer_that_is_there_is_not_put_again() -> None:
+    assert World().do(AddFinalizer("r")).api.asked == []
+
+
+def test_only_our_finalizer_is_taken_away() -> None:
+    cache = cache_with(finalizers=("other/one", FINALIZER))
+    world = World({("PATCH", PIPELINE_PATH): pipeline(11)}, cache=cache).do(RemoveFinalizer("r"))
+    assert world.api.asked[0][2]["metadata"]["finalizers"] == ["other/one"]
+    assert World(cache=cache_with(finalizers=())).do(RemoveFinalizer("r")).api.asked == []
+
+
+def test_a_pipeline_that_changed_meanwhile_is_read_anew() -> None:
+    world = World(
+        {
+            ("PATCH", PIPELINE_PATH): refused(409, "Conflict"),
+            ("GET", PIPELINE_PATH): pipeline(12, status=RUNNING),
+        }
+    )
+    with pytest.raises(Conflict):
+        world.do(RemoveFinalizer("r"))
+    assert world.place.pipeline.resource_version == "12"
+
+
+def test_a_pipeline_that_is_gone_needs_no_finalizer_removed() -> None:
+    with pytest.raises(Gone):
+        World({("PATCH", PIPELINE_PATH): refused(404, "NotFound")}).do(RemoveFinalizer("r"))
+
+
+# Children
+
+
+def test_the_secret_gets_the_token_when_it_is_made() -> None:
+    world = World({("POST", f"{NAMESPACE}/secrets"): {}}).do(CreateSecret("child", BODY, "r"))
+    made = world.api.asked[0][2]
+    assert made["stringData"] == {"auth_token": token(SETTINGS.token_key, UID, 1)}
+    assert "stringData" not in BODY
+    assert world.place.entry.children == {"Secret/child"}
+
+
+def test_a_secret_that_is_there_is_ours() -> None:
+    world = World({("POST", f"{NAMESPACE}/secrets"): EXISTS}).do(CreateSecret("child", BODY, "r"))
+    assert world.api.asked_for() == [("POST", f"{NAMESPACE}/secrets")]
+    assert world.place.entry.children == {"Secret/child"}
+
+
+def owned(uid: str) -> dict[str, Any]:
+    return {"metadata": {"ownerReferences": [{"uid": uid, "controller": True}]}}
+
+
+def test_a_config_map_that_is_there_and_ours_is_made() -> None:
+    answers = {
+        ("POST", f"{NAMESPACE}/configmaps"): EXISTS,
+        ("GET", f"{NAMESPACE}/configmaps/child"): owned(UID),
+    }
+    world = World(answers).do(CreateConfigMap("child", BODY, "r"))
+    assert world.place.entry.children == {"ConfigMap/child"}
+
+
+def test_a_config_map_of_somebody_else_is_never_taken_for_ours() -> None:
+    answers = {
+        ("POST", f"{NAMESPACE}/configmaps"): EXISTS,
+        ("GET", f"{NAMESPACE}/configmaps/child"): owned("somebody"),
+    }
+    world = World(answers)
+    with pytest.raises(ActionRefused, match=r"NameTaken.*does not belong to this pipeline"):
+        world.do(CreateConfigMap("child", BODY, "r"))
+    assert world.place.entry.children == set()
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
+@pytest.mark.parametrize("answer", [{}, refused(404, "NotFound")])
+def test_a_child_that_is_gone_is_deleted(kind: Any, answer: Any) -> None:
+    world = World({("DELETE", f"{NAMESPACE}/{kind.lower()}s/child"): answer})
+    world.place.entry.children.add(f"{kind}/child")
+    assert world.do(DeleteChild(kind, "child", "r")).place.entry.children == set()
+
+
+# RayClusters
+
+
+def create() -> CreateRayCluster:
+    return CreateRayCluster(CLUSTER, ray_cluster(), "r")
+
+
+def test_the_next_look_sees_the_cluster_that_was_made() -> None:
+    world = World({("POST", CLUSTERS_PATH): ray_cluster(20)}).do(create())
+    assert world.place.entry.clusters[CLUSTER].version == 20
+
+
+def test_a_cluster_that_is_there_and_ours_is_made() -> None:
+    """1. It is made. 2. The answer is lost. 3. It is made again: the API server says it exists."""
+    answers = {("POST", CLUSTERS_PATH): EXISTS, ("GET", CLUSTER_PATH): ray_cluster(20)}
+    assert CLUSTER in World(answers).do(create()).place.entry.clusters
+
+
+@pytest.mark.parametrize("owner", ["", "somebody"])
+def test_a_cluster_of_somebody_else_is_shown_and_left_alone(owner: str) -> None:
+    answers = {("POST", CLUSTERS_PATH): EXISTS, ("GET", CLUSTER_PATH): ray_cluster(owner=owner)}
+    world = World(answers)
+    with pytest.raises(ActionRefused, match="NameTaken"):
+        world.do(create())
+    assert world.place.entry.clusters == {}
+    assert world.place.entry.strangers[CLUSTER][1].owner_uid == owner
+    assert [method for method, _ in world.api.asked_for()] == ["POST", "GET"]
+
+
+def test_without_kuberay_a_cluster_cannot_be_made() -> None:
+    world = World()
+    with pytest.raises(ActionRefused, match="CreateRayCluster: 404"):
+        world.do(create())
+    assert world.cache.kuberay is False
+
+
+def test_a_quota_is_remembered_as_a_refusal_until_it_is_done() -> None:
+    answers = {
+        ("POST", CLUSTERS_PATH): [refused(403, "Forbidden", "exceeded quota"), ray_cluster()]
+    }
+    world = World(answers)
+    with pytest.raises(ActionRefused):
+        world.do(create())
+    refusal = world.place.entry.refusals["CreateRayCluster"]
+    assert (refusal.code, refusal.reason, refusal.message) == (403, "Forbidden", "exceeded quota")
+    assert world.do(create()).place.entry.refusals == {}
+
+
+def test_a_cluster_is_deleted_only_if_it_is_still_that_one() -> None:
+    cache = cache_with(status=RUNNING)
+    cache.put_cluster(ray_cluster())
+    world = World({("DELETE", CLUSTER_PATH): {"kind": "Status"}}, cache=cache)
+    world.do(DeleteRayCluster(CLUSTER, "cluster-uid", "r"))
+    assert world.api.asked[0][2]["preconditions"] == {"uid": "cluster-uid"}
+    assert world.place.entry.clusters == {}
+
+
+@pytest.mark.parametrize("answer", [refused(404, "NotFound"), refused(409, "Conflict")])
+def test_a_cluster_that_is_gone_is_deleted(answer: Any) -> None:
+    world = World({("DELETE", CLUSTER_PATH): answer})
+    world.do(DeleteRayCluster(CLUSTER, "cluster-uid", "r"))
+
+
+def test_a_cluster_that_takes_its_time_to_go_is_seen_going() -> None:
+    going = ray_cluster(21, deletionTimestamp="2027-01-15T09:00:00Z")
+    world = World({("DELETE", CLUSTER_PATH): going})
+    world.do(DeleteRayCluster(CLUSTER, "cluster-uid", "r"))
+    assert world.place.entry.clusters[CLUSTER].seen.deleting
+
+
+def test_a_patch_whose_test_fails_shows_what_is_there_now() -> None:
+    answers = {
+        ("PATCH", CLUSTER_PATH): refused(422, "Invalid", "test failed"),
+        ("GET", CLUSTER_PATH): ray_cluster(25),
+    }
+    world = World(answers)
+    with pytest.raises(ActionRefused, match="PatchRayCluster: 422"):
+        world.do(PatchRayCluster(CLUSTER, ({"op": "test"},), "r"))
+    assert world.place.entry.clusters[CLUSTER].version == 25
+
+
+# Jobs
+
+
+def submit() -> SubmitJob:
+    return SubmitJob(CLUSTER, SUBMISSION, {"submission_id": SUBMISSION, "entrypoint": "x"}, "r")
+
+
+def test_a_job_is_submitted_with_the_attempts_token() -> None:
+    world = World(heads={("POST", "/api/jobs/"): b"{}"}).do(submit())
+    assert world.heads.asked == [("POST", f"{DASHBOARD}/api/jobs/")]
+    assert world.heads.tokens == [token(SETTINGS.token_key, UID, 1)]
+
+
+def test_a_job_that_the_head_has_already_is_submitted() -> None:
+    """1. It is submitted. 2. The answer is lost. 3. It is submitted again."""
+    heads = {
+        ("POST", "/api/jobs/"): Refused("500 already exists", 500),
+        ("GET", JOB): b'{"status": "RUNNING"}',
+    }
+    assert World(heads=heads).do(submit()).place.entry.refusals == {}
+
+
+def test_a_refusal_is_not_taken_for_a_job_that_exists() -> None:
+    """Whatever the words are: the head is asked whether it has the job."""
+    heads = {
+        ("POST", "/api/jobs/"): Refused("500 file already exists", 500),
+        ("GET", JOB): NotFound(f"Job {SUBMISSION} does not exist", 404),
+    }
+    world = World(heads=heads)
+    with pytest.raises(ActionRefused, match="file already exists"):
+        world.do(submit())
+    assert world.place.entry.refusals["SubmitJob"].code == 500
+
+
+def test_a_head_that_does_not_answer_is_a_refusal_without_a_code() -> None:
+    world = World(heads={("POST", "/api/jobs/"): Unreachable("no route")})
+    with pytest.raises(ActionRefused):
+        world.do(submit())
+    refusal = world.place.entry.refusals["SubmitJob"]
+    assert (refusal.code, refusal.reason, refusal.message) == (0, "Unreachable", "no route")
+
+
+def existing() -> dict[str, Any]:
+    stage = {"name": "read", "class": "curator_executor.stages.JsonlReader"}
+    return {**EXISTING, "stages": [stage]}
+
+
+SECRET = {"data": {"auth_token": base64.b64encode(b"theirs\n").decode()}}
+
+
+def test_on_an_existing_cluster_the_manifest_travels_first() -> None:
+    world = World(
+        {("GET", f"{NAMESPACE}/secrets/shared-token"): SECRET},
+        Anything(),
+        cache=cache_with(status=RUNNING, spec=existing()),
+    ).do(SubmitJob("shared", SUBMISSION, {"submission_id": SUBMISSION}, "r"))
+    assert [method for method, _ in world.heads.asked] == ["GET", "PUT", "POST"]
+    assert all(url.startswith("http://shared-head-svc") for _, url in world.heads.asked)
+    assert "/api/packages/gcs/_ray_pkg_" in world.heads.asked[1][1]
+    assert world.heads.sent[1].startswith(b"PK")
+    assert set(world.heads.tokens) == {"theirs"}
+
+
+class Anything(dict[tuple[str, str], Any]):
+    """No package is there; everything else is well."""
+
+    def __missing__(self, key: tuple[str, str]) -> Any:
+        if key[0] == "GET":
+            return NotFound("Package does not exist", 404)
+        return b"{}"
+
+
+def test_a_token_that_is_not_taken_is_read_anew() -> None:
+    world = World(
+        {("GET", f"{NAMESPACE}/secrets/shared-token"): SECRET},
+        {("POST", f"{JOB}/stop"): Unauthorized("401", 401)},
+        cache=cache_with(status=RUNNING, spec=EXISTING),
+    )
+    for _ in range(2):
+        with pytest.raises(ActionRefused):
+            world.do(StopJob("shared", SUBMISSION, "r"))
+    assert len(world.api.asked) == 2
+
+
+def test_a_secret_that_may_not_be_read_is_named() -> None:
+    world = World(
+        {("GET", f"{NAMESPACE}/secrets/shared-token"): refused(403, "Forbidden")},
+        cache=cache_with(status=RUNNING, spec=EXISTING),
+    )
+    with pytest.raises(ActionRefused, match=r"Secret team-a/shared-token: cannot be read.*Role"):
+        world.do(StopJob("shared", SUBMISSION, "r"))
+
+
+def test_stopping_a_job_that_the_head_does_not_know_is_done() -> None:
+    gone = NotFound(f"Job {SUBMISSION} does not exist", 404)
+    World(heads={("POST", f"{JOB}/stop"): gone}).do(StopJob(CLUSTER, SUBMISSION, "r"))
+
+
+def test_a_404_of_somebody_in_between_stops_no_job() -> None:
+    heads = {("POST", f"{JOB}/stop"): NotFound("404 page not found", 404)}
+    with pytest.raises(ActionRefused, match="page not found"):
+        World(heads=heads).do(StopJob(CLUSTER, SUBMISSION, "r"))
+
+
+def test_the_driver_is_asked_to_drain() -> None:
+    world = World(heads={("POST", "/drain"): b""}).do(DrainDriver(CLUSTER, SUBMISSION, "r"))
+    assert world.heads.asked == [("POST", f"{DRIVER}/drain")]
+
+
+def test_the_driver_of_an_existing_cluster_is_where_its_job_says() -> None:
+    spec = {"cluster": {"existing": {"name": "shared"}}}
+    cache = cache_with(status=RUNNING, spec=spec)
+    world = World(heads={("POST", "/drain"): b""}, cache=cache)
+    with pytest.raises(ActionRefused, match="its address is not known yet"):
+        world.do(DrainDriver("shared", SUBMISSION, "r"))
+    cache.put_job(KEY, JobSeen(SUBMISSION, "RUNNING", driver_address="10.0.0.7:21001"))
+    world.do(DrainDriver("shared", SUBMISSION, "r"))
+    assert world.heads.asked == [("POST", "http://10.0.0.7:21001/drain")]
+
+
+# The pipeline itself
+
+
+def test_a_pipeline_is_deleted_only_if_it_is_still_that_one() -> None:
+    world = World({("DELETE", PIPELINE_PATH): {"kind": "Status"}}).do(DeletePipeline(UID, "r"))
+    assert world.api.asked[0][2]["preconditions"] == {"uid": UID}
+
+
+def test_a_pipeline_that_is_gone_is_deleted() -> None:
+    with pytest.raises(Gone):
+        World().do(DeletePipeline(UID, "r"))
+
+
+def event(key: str = "submitted/1", message: str = "job x is submitted") -> EmitEvent:
+    return EmitEvent("Normal", "JobSubmitted", message, key)
+
+
+def test_an_event_is_named_by_its_key() -> None:
+    """So that an operator that is started again posts no second one."""
+    path = ("POST", f"{NAMESPACE}/events")
+    first = World({path: {}}).do(event()).api.asked[0][2]
+    again = World({path: EXISTS}).do(event())
+    other = World({path: {}}).do(event("submitted/2")).api.asked[0][2]
+    assert first["metadata"] == again.api.asked[0][2]["metadata"]
+    assert first["metadata"] != other["metadata"]
+    assert again.place.entry.told == {"submitted/1"}
+    assert (first["type"], first["reason"]) == ("Normal", "JobSubmitted")
+    assert first["involvedObject"]["uid"] == UID
+
+
+def test_a_long_message_of_an_event_is_cut() -> None:
+    world = World({("POST", f"{NAMESPACE}/events"): {}}).do(event(message="x" * 5000))
+    assert len(world.api.asked[0][2]["message"]) == 1024
+
+
+# Status
+
+
+STATUS_PATH = f"{PIPELINE_PATH}/status"
+NEW = PipelineStatus.model_validate({**RUNNING, "message": "on its way"})
+
+
+def test_the_status_is_written_over_the_version_that_was_seen() -> None:
+    world = World({("PATCH", STATUS_PATH): pipeline(11, status=RUNNING)}).write(NEW)
+    assert world.api.asked[0][2] == [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "10"},
+        {
+            "op": "add",
+            "path": "/status",
+            "value": NEW.model_dump(mode="json", by_alias=True, exclude_none=True),
+        },
+    ]
+    assert world.place.pipeline.resource_version == "11"
+
+
+def test_a_status_of_a_pipeline_that_changed_is_not_written() -> None:
+    answers = {
+        ("PATCH", STATUS_PATH): refused(409, "Conflict"),
+        ("GET", PIPELINE_PATH): pipeline(12, generation=2),
+    }
+    world = World(answers)
+    with pytest.raises(Conflict):
+        world.write(NEW)
+    assert world.place.pipeline.generation == 2
+
+
+def test_a_pipeline_that_is_gone_has_no_status() -> None:
+    with pytest.raises(Gone):
+        World().write(NEW)
+
+
+# Faults and lost answers
+
+
+def test_an_api_server_that_does_not_answer_is_no_refusal() -> None:
+    """The action may have been done: it is not counted as refused, but looked at again."""
+    world = World({("POST", CLUSTERS_PATH): ApiUnreachable("no answer")})
+    with pytest.raises(ApiUnreachable):
+        world.do(create())
+    assert world.place.entry.refusals == {}
+
+
+@pytest.mark.parametrize(("when", "asked"), [("before", 0), ("after", 1)])
+def test_the_process_can_be_ended_before_and_after_an_effect(when: str, asked: int) -> None:
+    world = World({("POST", CLUSTERS_PATH): ray_cluster()}, fault=Fault(when, "CreateRayCluster"))
+    assert world.do(create()).asked_at_the_end == [asked]
