@@ -53,8 +53,8 @@ def parse_status(obj: object) -> PipelineStatus:
 
     Args:
         obj: the resource's `status`, or None where it has none yet. Unknown fields, values of the
-            wrong type and entries that lack something are left out; texts and lists that are too
-            long are cut.
+            wrong type, entries that lack something and those of a name that was there before are
+            left out; texts and lists that are too long are cut.
     """
     plain = _plain(obj)
     while isinstance(plain, dict):
@@ -75,9 +75,13 @@ def _mended_by_loc(error: ValidationError) -> dict[Loc, int | None]:
     """What is to be cut, to which length, and what is to be taken out (None)."""
     mended: dict[Loc, int | None] = {}
     for one in error.errors():
+        context = one.get("ctx", {})
+        if one["type"] == "repeated":
+            mended |= dict.fromkeys([(*one["loc"], place) for place in context["places"]])
+            continue
         # An entry without what it needs is no entry.
         loc = one["loc"][:-1] if one["type"] == "missing" else one["loc"]
-        mended[loc] = one.get("ctx", {}).get("max_length")
+        mended[loc] = context.get("max_length")
     return mended
 
 

@@ -16,6 +16,7 @@ from curator_api.errors import shown
 MOST_STAGES = 64
 MOST_WORKER_GROUPS = 16
 MOST_PARTS = 16
+MOST_STAGES_AND_PARTS = 128
 MOST_LISTED = 64
 # What Kubernetes itself stores in the fields that these end up in.
 MOST_COUNTED = 2**31 - 1
@@ -80,6 +81,21 @@ def _without_repeats(values: list[str]) -> list[str]:
 
 Unrepeated = AfterValidator(_without_repeats)
 """Marks a list as a set; its field says so with `AS_SET`."""
+
+
+def unrepeated_by(key: str) -> AfterValidator:
+    """Marks a list of models of which no two have the same `key`; for `BY_NAME` and `BY_TYPE`."""
+
+    def judge(entries: list[Any]) -> list[Any]:
+        keys = [getattr(entry, key) for entry in entries]
+        repeated = [place for place, own in enumerate(keys) if own in keys[:place]]
+        if repeated:
+            said = f"{key} {shown(keys[repeated[0]])} twice"
+            raise PydanticCustomError("repeated", "{said}", {"said": said, "places": repeated})
+        return entries
+
+    return AfterValidator(judge)
+
 
 FreeForm = dict[str, Any]
 """A mapping that is passed on as it is."""

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from curator_api.errors import did_you_mean, join_path, shown
 from curator_api.quantities import QuantityError, parse_millicores
+from curator_api.v1alpha1.names import MOST_STAGES_AND_PARTS
 
 if TYPE_CHECKING:
     from curator_api.v1alpha1.cluster import ClusterSpec, WorkerGroup
@@ -175,6 +176,12 @@ def pipeline_rules(spec: PipelineSpec) -> Iterator[Breach]:
         yield Breach((), f"wanted exactly one of stages and builder, got {got}")
     stages = spec.stages or []
     yield from _repeated(("stages",), [stage.name for stage in stages])
+    together = sum(1 + len(stage.parts) for stage in stages)
+    if together > MOST_STAGES_AND_PARTS:
+        yield Breach(
+            ("stages",),
+            f"wanted at most {MOST_STAGES_AND_PARTS} stages and parts together, got {together}",
+        )
     for position, stage in enumerate(stages):
         loc: Loc = ("stages", position)
         yield from _option_rules(spec, stage, loc, stage.name)

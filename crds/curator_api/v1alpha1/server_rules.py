@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from curator_api.quantities import LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES
+from curator_api.v1alpha1.names import MOST_STAGES_AND_PARTS
 from curator_api.v1alpha1.server_rule import (
     GPUS,
     GROUP,
@@ -247,6 +248,12 @@ def _fits(o: str) -> str:
     return f"!has({need}) || self.cluster.workerGroups.exists(g, {' && '.join(fits)})"
 
 
+def _many(stages: int, parts: int) -> str:
+    options = ", ".join(f"p{part}: {{}}" for part in range(parts))
+    listed = (f"{{name: s{n}, class: m.A, parts: {{{options}}}}}" for n in range(stages))
+    return f"stages: [{', '.join(listed)}]\n"
+
+
 _MADE = "has(self.cluster) && !has(self.cluster.existing) && has(self.cluster.workerGroups)"
 _BOTH = f"{GROUP}, {GPUS}"
 
@@ -257,6 +264,15 @@ PIPELINES = (
         message="wanted exactly one of stages and builder",
         good=(ONE, "builder: {callable: m.build}\n", "builder: {callable: 'm:b'}\nstages: null\n"),
         bad=("suspend: false\n", f"{ONE}builder: {{callable: m.build}}\n"),
+    ),
+    ServerRule(
+        model="PipelineSpec",
+        rule="!has(self.stages) || self.stages.map(s, 1 + (has(s.parts) ? size(s.parts) : 0))"
+        f".sum() <= {MOST_STAGES_AND_PARTS}",
+        message=f"wanted at most {MOST_STAGES_AND_PARTS} stages and parts together",
+        field=".stages",
+        good=(_many(8, 15), _many(64, 1)),
+        bad=(_many(8, 16), _many(64, 2)),
     ),
     *(
         ServerRule(

@@ -7,12 +7,12 @@ rounded to what a person reads, so that a status changes only when something vis
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, computed_field, model_validator
 
 from curator_api.base import WireModel
-from curator_api.v1alpha1.names import BY_NAME, BY_TYPE
+from curator_api.v1alpha1.names import BY_NAME, BY_TYPE, unrepeated_by
 
 Phase = Literal[
     "Pending",
@@ -166,7 +166,7 @@ class PipelineStatus(WireModel):
     message: str | None = Field(
         None, max_length=LONGEST_MESSAGE, description="What it waits for, or how it ended."
     )
-    conditions: list[Condition] = Field(
+    conditions: Annotated[list[Condition], unrepeated_by("type")] = Field(
         default_factory=list,
         max_length=MOST_CONDITIONS,
         json_schema_extra=BY_TYPE,
@@ -195,7 +195,7 @@ class PipelineStatus(WireModel):
         None, max_length=64, description="Hash of the work that this attempt runs."
     )
     progress: StatusProgress | None = Field(None, description="How far it is.")
-    stages: list[StageStatus] = Field(
+    stages: Annotated[list[StageStatus], unrepeated_by("name")] = Field(
         default_factory=list,
         max_length=MOST_SHOWN_STAGES,
         json_schema_extra=BY_NAME,

@@ -136,6 +136,14 @@ def test_an_unknown_phase_or_condition_is_left_out_and_the_others_kept() -> None
     assert status.conditions == [Condition.model_validate(good)]
 
 
+def test_of_two_stages_of_one_name_the_first_is_kept() -> None:
+    stages = [{"name": "a", "done": 1}, {"name": "b"}, {"name": "a"}, {"name": "b"}]
+
+    kept = parse_status({"stages": stages}).stages
+
+    assert [(stage.name, stage.done) for stage in kept] == [("a", 1), ("b", 0)]
+
+
 def test_what_is_too_long_is_cut() -> None:
     failures = [{"stage": f"s{n}"} for n in range(MOST_FAILURES + 15)]
 
