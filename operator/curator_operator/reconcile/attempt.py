@@ -141,9 +141,15 @@ def _queued(case: Case) -> Step:
     status = stop_clock(case.status, case.now)
     update: dict[str, object] = {"phase": "Queued"}
     if case.submitted:
-        # Its pods go at once, whatever ran there; it uses up no attempt. The container that took
-        # the job stays named, so that the job is only submitted to another one.
-        update |= {"submission_id": None, "driver_address": None, "progress": None, "stages": []}
+        # Its pods go at once, whatever ran there; it uses up no attempt. A head that is spared
+        # still has the job, and is content when it is submitted again.
+        update |= {
+            "submission_id": None,
+            "head_container_id": None,
+            "driver_address": None,
+            "progress": None,
+            "stages": [],
+        }
         message = f"pre-empted by Kueue; it goes on from the checkpoint. {message}"
     return Step(
         say(
@@ -179,9 +185,6 @@ def _prepare(case: Case) -> Step:
     waiting = why_not_ready(case)
     if waiting is not None or actions or not case.head_ready:
         return Step(_starting(case, status, waiting), actions, _deadline(case, waiting))
-    if case.head_container and case.head_container == case.status.head_container_id:
-        # The head that Kueue took away is still in sight; the next one has another id.
-        return Step(_starting(case, status, None, "the pre-empted head has to go first"), actions)
     status = status.model_copy(
         update={
             "submission_id": case.submission_id,

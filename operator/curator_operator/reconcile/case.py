@@ -69,8 +69,8 @@ class Case:
 
     @property
     def attempt(self) -> int:
-        """The present attempt; 0 before the first."""
-        return self.status.attempt or 0
+        """The present attempt; 0 before the first. A wiped status must not strand its cluster."""
+        return self.status.attempt or max((one.attempt for one in self.ours), default=0)
 
     @property
     def phase(self) -> Phase:

@@ -18,7 +18,7 @@ from curator_api.v1alpha1.status import (
 )
 from curator_operator.reconcile.reasons import Reason
 from curator_operator.reconcile.text import cut
-from curator_operator.reconcile.times import stamp
+from curator_operator.reconcile.times import seconds, stamp
 
 _ORDER: dict[str, int] = {name: index for index, name in enumerate(get_args(ConditionType))}
 
@@ -50,6 +50,16 @@ def reason_of(status: PipelineStatus, kind: ConditionType) -> str:
     return "" if found is None else found.reason
 
 
+def _since(before: Condition, now: float) -> str:
+    """When a condition that stays as it is began; not later than now.
+
+    A time that lies ahead was written before the clock was set back. Whoever waits for some time
+    after it would wait until the clock has caught up.
+    """
+    at = seconds(before.last_transition_time)
+    return before.last_transition_time if at is not None and at <= now else stamp(now)
+
+
 def with_conditions(
     status: PipelineStatus, says: Iterable[Says], now: float, generation: int
 ) -> PipelineStatus:
@@ -70,9 +80,7 @@ def with_conditions(
             status=wanted.status,
             reason=wanted.reason.value,
             message=cut(wanted.message, LONGEST_MESSAGE),
-            last_transition_time=(
-                before.last_transition_time if before is not None and same else stamp(now)
-            ),
+            last_transition_time=_since(before, now) if before is not None and same else stamp(now),
             observed_generation=generation,
         )
     ordered = sorted(by_type.values(), key=lambda one: _ORDER[one.type])

@@ -139,7 +139,8 @@ class JobSeen:
         head_container_id: of the head container that answered.
         exit_code: of the driver, once it ended.
         driver_address: node of the driver, for an existing cluster.
-        unreachable_since: first of the failed tries in a row, or None.
+        unreachable_since: first of the failed tries in a row, or None; not later than `at`, also
+            when the clock was set back.
     """
 
     submission_id: str = ""

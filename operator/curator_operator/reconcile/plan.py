@@ -95,7 +95,8 @@ def _completed(case: Case, step: Step) -> tuple[PipelineStatus, float | None]:
     if condition_of(status, "Suspended") is None:
         says.append(Says("Suspended", "False", Reason.NOT_SUSPENDED))
     whole = with_conditions(status, says, case.now, generation)
-    return fitted(whole.model_copy(update={"observed_generation": generation})), stall_s
+    known = {"observed_generation": generation, "attempt": status.attempt or case.attempt or None}
+    return fitted(whole.model_copy(update=known)), stall_s
 
 
 def _accepted(case: Case, step: Step) -> Says:
