@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import signal
 import sys
 import time
@@ -39,7 +40,7 @@ from curator_operator.handlers import handlers, watch_settings
 from curator_operator.health import HealthServer, QueueWatch, judge
 from curator_operator.metrics import Metrics, Now
 from curator_operator.poller import Poller, PollSchedule
-from curator_operator.queue import KeyedQueue
+from curator_operator.queue import Backoff, KeyedQueue
 from curator_operator.reconcile.plan import plan
 from curator_operator.settings import OperatorSettings, SettingsError
 
@@ -90,7 +91,7 @@ class Operator:
         )
         self.listing = Listing(api, self.cache, metrics, settings.namespaces)
         self._queue_watch = QueueWatch()
-        self._rewatch = asyncio.Event()
+        self._end_watches = asyncio.Event()
         metrics.observe(self.now)
         self.health = HealthServer(self.trouble, lambda: self.ready, metrics.text)
 
@@ -158,26 +159,48 @@ class Operator:
                     self.queue.add(key)
                 if self.cache.kuberay and self.settings.namespaces:
                     # With all namespaces kopf notices by itself.
-                    self._rewatch.set()
+                    self._end_watches.set()
 
     async def watch(self, stopping: asyncio.Event, on_signal: Callable[[], None]) -> None:
-        """Watch by kopf until `stopping`; anew when a kind of objects has come."""
-        registry = handlers(self.cache, self.metrics, self.queue.add)
-        namespaces = self.settings.namespaces
+        """Watch by kopf until `stopping`: anew when a kind has come, and when kopf has failed.
+
+        kopf gives up on everything when one of its watches is refused, as of a kind that was taken
+        away. What happened while nobody watched is then listed.
+        """
+        backoff = Backoff(first_s=1.0, most_s=30.0)
+        failures = 0
         while not stopping.is_set():
-            self._rewatch.clear()
-            others = asyncio.all_tasks()
-            tasks = await kopf.spawn_tasks(
-                registry=registry,
-                settings=watch_settings(scan=not namespaces),
-                standalone=True,
-                clusterwide=not namespaces,
-                namespaces=namespaces,
-                stop_flag=self._rewatch,
-            )
-            # kopf took the signals; ours end the actions under way before the watches.
-            _on_signals(on_signal)
-            await kopf.run_tasks(tasks, ignored=others)
+            began = time.monotonic()
+            try:
+                await self._watch_once(on_signal)
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - whatever it was, the watches are needed
+                failures = 1 if time.monotonic() - began > backoff.most_s else failures + 1
+                wait_s = backoff.wait_s(failures, random.random())
+                self.metrics.watch_failures.inc()
+                logger.error("watches failed", extra={"why": str(error), "again_s": wait_s})
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), wait_s)
+            if not stopping.is_set():
+                with _shrug("cannot list"):
+                    for key in await self.listing.everything():
+                        self.queue.add(key)
+
+    async def _watch_once(self, on_signal: Callable[[], None]) -> None:
+        namespaces = self.settings.namespaces
+        self._end_watches.clear()
+        others = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
+            registry=handlers(self.cache, self.metrics, self.queue.add),
+            settings=watch_settings(scan=not namespaces),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            stop_flag=self._end_watches,
+        )
+        # kopf took the signals; ours end the actions under way before the watches.
+        _on_signals(on_signal)
+        await kopf.run_tasks(tasks, ignored=others)
 
     async def finish(self, workers: Collection[asyncio.Task[None]]) -> None:
         """End: no new look, those under way to their end, then the watches."""
@@ -187,7 +210,7 @@ class Operator:
             _, late = await asyncio.wait(workers, timeout=FINISH_S)
             if late:
                 logger.warning("looks cut short", extra={"count": len(late)})
-        self._rewatch.set()
+        self._end_watches.set()
 
 
 async def run(settings: OperatorSettings, faults: Faults) -> int:

@@ -84,5 +84,6 @@ def watch_settings(*, scan: bool) -> kopf.OperatorSettings:
     # A handler here takes microseconds: a worker that waited longer would only take memory.
     settings.queueing.idle_timeout = 0.5
     settings.queueing.exit_timeout = 0.5
-    settings.process.ultimate_exiting_timeout = 15
+    # kopf would kill the process some time after its watches failed; `__main__` starts them anew.
+    settings.process.ultimate_exiting_timeout = None
     return settings

@@ -72,6 +72,9 @@ class Metrics:
         self.watch_events = self._counter(
             "watch_events", "Changes that the watches reported.", "kind"
         )
+        self.watch_failures = Counter(
+            f"{PREFIX}_watch_failures", "Times that all watches failed.", registry=self.registry
+        )
         self.missed = self._counter(
             "watch_missed", "Changes that a listing found and the watches had not.", "kind"
         )

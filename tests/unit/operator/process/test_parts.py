@@ -250,6 +250,8 @@ def test_kopf_watches_children_by_our_label_and_gives_up_on_silent_streams(scan:
     assert len(selectors) == 2
     assert settings.scanning.disabled is not scan
     assert not settings.posting.enabled
+    # Else kopf kills the process a while after its watches failed, though they are back.
+    assert settings.process.ultimate_exiting_timeout is None
     assert 60 < settings.watching.inactivity_timeout < 90
     assert settings.watching.server_timeout is not None
     assert settings.watching.client_timeout is not None
