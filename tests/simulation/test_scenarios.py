@@ -265,38 +265,6 @@ def test_most_workers_of_a_stage_is_honoured() -> None:
     assert result.state.pools[0].workers_started == 2
 
 
-def test_node_that_joins_is_used() -> None:
-    one, two = Node("n1", cpus=1.0), Node("n2", cpus=4.0)
-    run = Simulation(
-        Workload(
-            stages(spec()),
-            (StageWork(batch_s=1.0),),
-            source_tasks=50,
-            faults=Faults(nodes_at=((3.0, (one, two)),)),
-        ),
-        nodes=(one,),
-    )
-    result = simulate(run)
-    assert_complete(run, result)
-    assert result.seconds < 20
-
-
-def test_node_that_leaves_costs_nothing_but_time() -> None:
-    one, two = Node("n1", cpus=1.0), Node("n2", cpus=4.0)
-    run = Simulation(
-        Workload(
-            stages(spec(batch_size=2), spec()),
-            (StageWork(batch_s=1.0), StageWork(batch_s=0.1)),
-            source_tasks=50,
-            faults=Faults(nodes_at=((5.0, (one,)),)),
-        ),
-        nodes=(one, two),
-    )
-    result = simulate(run)
-    assert_complete(run, result)
-    assert result.ledger.deaths
-
-
 def test_failing_setup_ends_the_run() -> None:
     run = Simulation(
         Workload(stages(spec()), (StageWork(setup_raises=True),), source_tasks=3),

@@ -31,7 +31,6 @@ from curator_executor.cli.prepare import Prepared, prepare
 from curator_executor.cli.samples import print_samples
 from curator_executor.cli.services import Services
 from curator_executor.core.errors import CuratorError
-from curator_executor.runtime.environment import WorkerEnvironment
 from curator_executor.runtime.ports import ProgressSink
 from curator_executor.runtime.report import new_run_id
 from curator_executor.runtime.run import RunContext, RunOutcome
@@ -135,8 +134,9 @@ class _Running:
         if self.server is not None:
             sinks.append(self.server)
         # Ray takes seconds to start and the run's own snapshots begin after that.
+        starting = _starting(prepared, self.keeper.last)
         for sink in sinks:
-            sink.publish(_starting(prepared, self.keeper.last))
+            sink.publish(starting)
         failed: list[object] = []
         try:
             return ending_of(
@@ -159,7 +159,7 @@ class _Running:
         """Run; what failed is added to the list, also when the run ends with an error."""
         pipeline = prepared.pipeline
         context = RunContext(
-            environment=WorkerEnvironment(tuple(pipeline.python_paths), pipeline.runtime_env),
+            environment=pipeline.environment,
             run_id=self.keeper.last.run_id,
             stop=self.stop,
             checked=True,

@@ -31,6 +31,10 @@ class WorkerSetupFailed:
     error: BatchError
 
 
+# The reason of a death that no batch can be blamed for.
+NODE_GONE = "its node is gone"
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
     """A worker's process is gone. Calls that it had are lost.
@@ -78,7 +82,7 @@ class CallBroken:
 
 @dataclass(frozen=True, slots=True)
 class NodesChanged:
-    """The nodes that there are now."""
+    """The nodes that there are now; workers on others are lost."""
 
     nodes: tuple[Node, ...]
 

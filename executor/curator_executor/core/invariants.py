@@ -96,6 +96,6 @@ def _check_room(state: State) -> None:
         # A worker that is still coming up may go anywhere: with one node that is this one.
         here = (node.id, "") if len(state.nodes) == 1 else (node.id,)
         for worker in state.workers.values():
-            if worker.node in here:
-                fits = room.place(state.pools[worker.pool].spec.need)
+            if worker.node in here and not worker.pending:
+                fits = room.place(state.pools[worker.pool].spec.need) is not None
                 _require(fits, f"over-committed: {len(state.workers)} workers, {node}")

@@ -16,7 +16,7 @@ from curator_executor.core.errors import (
     TooManyFailures,
     WorkersKeepDying,
 )
-from curator_executor.core.events import WorkerDied
+from curator_executor.core.events import NODE_GONE, WorkerDied
 from curator_executor.core.lifecycle import WorkerState
 from curator_executor.core.state import Failure, Pool, State, Worker
 from curator_executor.core.types import BatchError, Suspect, Unit
@@ -87,11 +87,12 @@ def worker_gone(state: State, worker: Worker, death: WorkerDied, now: float) -> 
             continue
         owner = state.pools[index]
         untouched = list(units)
-        if index == running:
+        if index == running and reason != NODE_GONE:
             actions += _suspect(state, owner, untouched.pop(0), worker, death, now)
         for unit in reversed(untouched):
             requeue(owner, unit)
-    if was in (WorkerState.STARTING, WorkerState.CREATED, WorkerState.SETTING_UP):
+    coming_up = (WorkerState.STARTING, WorkerState.CREATED, WorkerState.SETTING_UP)
+    if was in coming_up and reason != NODE_GONE:
         _count_setup_death(state, pool, reason)
     check_global_state(state, worker, reason)
     return actions

@@ -6,7 +6,7 @@ timings, the interval is over). Counts come from `sizing`.
 
 from __future__ import annotations
 
-from curator_executor.core.actions import Action, SetupWorker, StartWorker, StopWorker
+from curator_executor.core.actions import Action, KillWorker, SetupWorker, StartWorker, StopWorker
 from curator_executor.core.dispatch import may_start
 from curator_executor.core.lifecycle import WorkerState
 from curator_executor.core.sizing import PoolLoad, Room, size
@@ -22,8 +22,10 @@ from curator_executor.core.turns import (
     live_workers,
     may_share,
     most_workers,
+    pending_workers,
     rank,
     useful_workers,
+    worth_a_node,
 )
 from curator_executor.core.types import PoolIndex
 
@@ -34,13 +36,16 @@ def scale(state: State, now: float) -> list[Action]:
     if state.ending:
         return []
     state.next_scale_at = now + state.settings.autoscale_interval_s
+    _let_in(state)
     lenders = [pool for pool in state.pools if lends(state, pool)]
     loads = [_load(state, pool, lenders, now) for pool in state.pools if _is_open(state, pool)]
-    sizing = size(loads, state.nodes)
+    sizing = size(loads, state.nodes, state.nodes_to_come())
     state.time_sharing = sizing.take_turns
+    actions: list[Action] = []
     for pool in state.pools:
         pool.wanted = sizing.wanted.get(pool.spec.index, 0)
-    actions: list[Action] = []
+        pool.wanted_on_new_nodes = sizing.on_new_nodes.get(pool.spec.index, 0)
+    actions += _end_waiting(state)
     _drain_surplus(state)
     actions += _reassign(state, sizing.reason, now)
     actions += _stop_useless(state)
@@ -75,7 +80,9 @@ def _load(state: State, pool: Pool, lenders: list[Pool], now: float) -> PoolLoad
         rank=place,
         has_work=place[0] < NO_WORK,
         lends=pool in lenders,
-        useful=useful_workers(state, pool, lenders) if lenders else 0,
+        useful=useful_workers(state, pool, lenders) if lenders or state.groups else 0,
+        groups=pool.spec.worker_groups,
+        grows=worth_a_node(state, pool) if state.groups else 0,
     )
 
 
@@ -90,11 +97,42 @@ def _cost_s(state: State, pool: Pool) -> float | None:
     return pool.seconds_per_task * ratio
 
 
+def _let_in(state: State) -> None:
+    """Workers that waited for a node have one, as soon as there is room for them."""
+    room = Room(state.nodes)
+    for worker in sorted(state.workers.values(), key=lambda each: each.pending):
+        spec = state.pools[worker.pool].spec
+        if room.place(spec.need, spec.worker_groups, worker.node or None) is not None:
+            worker.pending = False
+
+
+def _end_waiting(state: State) -> list[Action]:
+    """Give workers that wait for a node in vain to a pool that wants one, or end them."""
+    actions: list[Action] = []
+    for pool in state.pools:
+        index = pool.spec.index
+        for worker in pending_workers(state, pool)[pool.wanted_on_new_nodes :]:
+            others = [
+                other
+                for other in state.pools
+                if _missing_on_new_nodes(state, other) > 0
+                and may_share(state, index, other.spec.index)
+            ]
+            if not others:
+                worker.go(WorkerState.STOPPING)
+                actions.append(KillWorker(worker.id, "no node is wanted for it any more"))
+                continue
+            pool.workers.discard(worker.id)
+            others[0].workers.add(worker.id)
+            worker.pool = others[0].spec.index
+    return actions
+
+
 def _drain_surplus(state: State) -> None:
     short = {pool.spec.index for pool in state.pools if _missing(state, pool) > 0}
     for pool in state.pools:
         mine = live_workers(state, pool)
-        keep = [w for w in mine if w.state is not WorkerState.DRAINING]
+        keep = active_workers(state, pool)
         surplus = len(keep) - pool.wanted
         if surplus > 0:
             # First those that are set up for a pool that is short of workers, or alone have what
@@ -109,6 +147,10 @@ def _drain_surplus(state: State) -> None:
 
 def _missing(state: State, pool: Pool) -> int:
     return pool.wanted - len(active_workers(state, pool))
+
+
+def _missing_on_new_nodes(state: State, pool: Pool) -> int:
+    return pool.wanted_on_new_nodes - len(pending_workers(state, pool))
 
 
 def _reassign(state: State, reason: dict[PoolIndex, str], now: float) -> list[Action]:
@@ -282,7 +324,9 @@ def _stop_useless(state: State) -> list[Action]:
 def _start_missing(state: State, reason: dict[PoolIndex, str], now: float) -> list[Action]:
     room = Room(state.nodes)
     for worker in state.workers.values():
-        room.place(state.pools[worker.pool].spec.need)
+        spec = state.pools[worker.pool].spec
+        if not worker.pending:
+            room.place(spec.need, spec.worker_groups, worker.node or None)
     actions: list[Action] = []
     missing = {
         pool.spec.index: max(0, _missing(state, pool))
@@ -295,14 +339,26 @@ def _start_missing(state: State, reason: dict[PoolIndex, str], now: float) -> li
             index = pool.spec.index
             if not missing.get(index):
                 continue
-            if not room.place(pool.spec.need):
+            if room.place(pool.spec.need, pool.spec.worker_groups) is None:
                 missing[index] = 0
                 continue
             missing[index] -= 1
-            worker = Worker(state.next_worker, index, now)
-            state.next_worker += 1
-            state.workers[worker.id] = worker
-            pool.workers.add(worker.id)
-            pool.workers_started += 1
-            actions.append(StartWorker(worker.id, index, reason.get(index, "")))
+            actions.append(_start(state, pool, reason, now))
+    for pool in state.pools:
+        actions += [
+            _start(state, pool, reason, now, pending=True)
+            for _ in range(_missing_on_new_nodes(state, pool))
+        ]
     return actions
+
+
+def _start(
+    state: State, pool: Pool, reason: dict[PoolIndex, str], now: float, *, pending: bool = False
+) -> StartWorker:
+    index = pool.spec.index
+    worker = Worker(state.next_worker, index, now, pending=pending)
+    state.next_worker += 1
+    state.workers[worker.id] = worker
+    pool.workers.add(worker.id)
+    pool.workers_started += 1
+    return StartWorker(worker.id, index, reason.get(index, ""))

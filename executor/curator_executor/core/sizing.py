@@ -8,9 +8,9 @@ pipeline runs at the least of these.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from curator_executor.core.types import Need, Node, PoolIndex
+from curator_executor.core.types import Need, Node, NodeId, PoolIndex, PoolSpec, StageSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class PoolLoad:
         has_work: a worker would have something to do now.
         lends: it has nothing to do, and its worker may serve others until it has.
         useful: workers that have something to do now; counts only where a pool lends.
+        groups: worker groups where it may run; empty means anywhere.
+        grows: further workers that are worth a new node, where one may come.
     """
 
     index: PoolIndex
@@ -40,42 +42,75 @@ class PoolLoad:
     has_work: bool = True
     lends: bool = False
     useful: int = 0
+    groups: tuple[str, ...] = ()
+    grows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """Workers wanted per pool, the reason for each count, and whether pools take turns."""
+    """Workers wanted per pool, the reason for each count, and whether pools take turns.
+
+    Those in `on_new_nodes` come on top: they wait for a node, so that one comes.
+    """
 
     wanted: dict[PoolIndex, int]
     reason: dict[PoolIndex, str]
     take_turns: bool
+    on_new_nodes: dict[PoolIndex, int] = field(default_factory=dict)
 
 
 class Room:
-    """What is left on each node while workers are counted; first fit."""
+    """What is left on each node while workers are counted; first fit.
+
+    Where no node has a group, as on a single machine, groups are not looked at.
+    """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
+        self._nodes = nodes
         self._left = [[node.cpus, node.gpus, float(node.memory)] for node in nodes]
-        self._unlimited_memory = [node.memory <= 0 for node in nodes]
+        self._has_groups = any(node.group for node in nodes)
 
-    def place(self, need: Need) -> bool:
-        """Take the resources of one worker from some node; False if none has them."""
-        for left, unlimited in zip(self._left, self._unlimited_memory, strict=True):
+    def place(
+        self, need: Need, groups: Sequence[str] = (), node: NodeId | None = None
+    ) -> Node | None:
+        """Take the resources of one worker; None if no node has them.
+
+        Args:
+            need: resources of the worker.
+            groups: names of the groups where it may be; empty means anywhere.
+            node: the only node where it may be, if it is known.
+        """
+        for place, left in zip(self._nodes, self._left, strict=True):
+            if node is not None and place.id != node:
+                continue
+            if groups and self._has_groups and place.group not in groups:
+                continue
             fits = left[0] + 1e-9 >= need.cpus and left[1] + 1e-9 >= need.gpus
-            if fits and (unlimited or left[2] >= need.memory):
+            if fits and (place.memory <= 0 or left[2] >= need.memory):
                 left[0] -= need.cpus
                 left[1] -= need.gpus
                 left[2] -= need.memory
-                return True
-        return False
+                return place
+        return None
 
 
-def size(loads: Sequence[PoolLoad], nodes: Sequence[Node]) -> Sizing:
+def usable_cpus(cpus: float, share: float) -> float:
+    """Cores of one node that stages may use: at least one, to the nearest whole core.
+
+    A node with less than one core keeps what it has; one with none gives none.
+    """
+    if cpus < 1:
+        return cpus
+    return float(max(1, round(cpus * share)))
+
+
+def size(loads: Sequence[PoolLoad], nodes: Sequence[Node], to_come: Sequence[Node] = ()) -> Sizing:
     """Workers wanted per pool.
 
     Args:
         loads: pools that are not done.
         nodes: what stages may use.
+        to_come: nodes that an autoscaler brings when workers wait for them.
 
     Returns:
         A count for each pool in `loads`; 0 for one that has to wait for its turn.
@@ -83,7 +118,7 @@ def size(loads: Sequence[PoolLoad], nodes: Sequence[Node]) -> Sizing:
     tally = _Tally(loads, nodes)
     in_order = sorted(loads, key=lambda each: each.rank)
     trial = Room(nodes)
-    take_turns = not all(trial.place(load.need) for load in in_order if load.most > 0)
+    take_turns = not all(trial.place(load.need, load.groups) for load in in_order if load.most > 0)
     # Where not all fit, a pool without work takes nothing away from those that have some.
     first = [load for load in in_order if load.has_work or not (take_turns or load.lends)]
     for load in first:
@@ -106,7 +141,11 @@ def size(loads: Sequence[PoolLoad], nodes: Sequence[Node]) -> Sizing:
                 if load.lends
                 else "waits for its turn: more stages than resources"
             )
-    return Sizing(tally.wanted, tally.reason, take_turns)
+    here = dict(tally.wanted)
+    if to_come:
+        tally.ask_for_nodes(in_order, to_come, may_grow=not take_turns)
+    added = {index: count - here[index] for index, count in tally.wanted.items()}
+    return Sizing(here, tally.reason, take_turns, {i: n for i, n in added.items() if n})
 
 
 class _Tally:
@@ -120,8 +159,8 @@ class _Tally:
     def place_first(self, load: PoolLoad) -> None:
         """The workers that a pool has before any other gets more of them."""
         count = min(max(1, load.least), load.most) if load.fixed is None else load.fixed
-        for _ in range(count):
-            if not self.room.place(load.need):
+        for _ in range(count - self.wanted[load.index]):
+            if self.room.place(load.need, load.groups) is None:
                 return
             self.wanted[load.index] += 1
             self.reason[load.index] = "one worker at least" if load.fixed is None else "pinned"
@@ -140,7 +179,8 @@ class _Tally:
                     -load.index,
                 ),
             )
-            if self.wanted[slowest.index] >= slowest.most or not self.room.place(slowest.need):
+            is_full = self.wanted[slowest.index] >= slowest.most
+            if is_full or self.room.place(slowest.need, slowest.groups) is None:
                 open_loads.remove(slowest)
                 continue
             self.wanted[slowest.index] += 1
@@ -150,12 +190,57 @@ class _Tally:
                 else "equal share, nothing measured yet"
             )
 
+    def ask_for_nodes(
+        self, in_order: Sequence[PoolLoad], to_come: Sequence[Node], *, may_grow: bool
+    ) -> None:
+        """Workers for nodes that are not there: first ones, then more of the slowest pool."""
+        self.room = Room(to_come)
+        for load in in_order:
+            if load.most > 0 and not load.lends:
+                self.place_first(load)
+        sized = [load for load in in_order if load.fixed is None and load.cost_s]
+        while may_grow and sized:
+            slowest = min(sized, key=lambda load: self.wanted[load.index] / (load.cost_s or 1.0))
+            most = min(slowest.most, slowest.useful + slowest.grows)
+            if self.wanted[slowest.index] >= most:
+                return  # more of a faster one would not help
+            if self.room.place(slowest.need, slowest.groups) is None:
+                return
+            self.wanted[slowest.index] += 1
+            self.reason[slowest.index] = "slowest stage, and a node may come for it"
+
+
+def check_pools_fit(pools: Sequence[PoolSpec], nodes: Sequence[Node]) -> list[str]:
+    """One sentence for each stage of which not even one worker fits; pools if all stages do.
+
+    Each stage by itself first: of stages that share a worker, the message names the large one.
+    """
+    problems = [
+        text for pool in pools for stage in pool.stages for text in _unfit(stage.name, stage, nodes)
+    ]
+    return problems or [text for pool in pools for text in _unfit(pool.name, pool, nodes)]
+
+
+def _unfit(name: str, one: StageSpec | PoolSpec, nodes: Sequence[Node]) -> list[str]:
+    groups = one.worker_groups
+    allowed = [node for node in nodes if node.group in groups]
+    if not groups or not any(node.group for node in nodes):
+        return check_fits([(name, one.need)], nodes)
+    if not allowed:
+        there = ", ".join(sorted({node.group for node in nodes if node.group}))
+        text = (
+            f'stage "{name}": runs on the worker groups {", ".join(groups)} only; the cluster has '
+            f"{there}. Name one of these in the stage's workerGroups."
+        )
+        return [text]
+    return check_fits([(name, one.need)], allowed)
+
 
 def check_fits(loads: Sequence[tuple[str, Need]], nodes: Sequence[Node]) -> list[str]:
     """One sentence for each stage of which not even one worker fits on any node."""
     problems = []
     for name, need in loads:
-        if nodes and not Room(nodes).place(need):
+        if nodes and Room(nodes).place(need) is None:
             problems.append(_explain(name, need, nodes))
     return problems
 

@@ -13,6 +13,7 @@ from curator_executor.core.types import (
     BlockId,
     Call,
     Node,
+    NodeGroup,
     NodeId,
     PoolIndex,
     PoolSpec,
@@ -76,6 +77,7 @@ class Worker:
         came_up_s: seconds that its start and set-up for that pool took.
         prepares_node: it runs the node's set-up, for which others wait.
         written_off: it is being killed; its input is elsewhere, so what still comes of it is void.
+        pending: started for a node that is not there yet, so that an autoscaler brings it.
     """
 
     id: WorkerId
@@ -86,6 +88,7 @@ class Worker:
     came_up_s: float = 0.0
     prepares_node: bool = False
     written_off: bool = False
+    pending: bool = False
     hosted: set[PoolIndex] = field(default_factory=set)
     units: dict[PoolIndex, deque[Unit]] = field(default_factory=dict)
     calls: deque[Call] = field(default_factory=deque)
@@ -122,6 +125,8 @@ class Pool:
     """A pool: its queue, its workers, what has been measured.
 
     Attributes:
+        wanted: workers on the nodes there are.
+        wanted_on_new_nodes: workers that are to wait for a node, so that one comes.
         queue: input segments that wait.
         suspects: batches that run by themselves.
         seconds_per_task: worker time per input task, recent; None before the first.
@@ -141,6 +146,7 @@ class Pool:
     held_bytes: int = 0
     workers: set[WorkerId] = field(default_factory=set)
     wanted: int = 0
+    wanted_on_new_nodes: int = 0
     seconds_per_task: float | None = None
     samples: int = 0
     last_call_tasks: int = 0
@@ -171,13 +177,14 @@ class Failure:
 
 @dataclass(slots=True)
 class State:
-    """A whole run."""
+    """A whole run; `groups` says which nodes an autoscaler may add to those that are there."""
 
     settings: CoreSettings
     pools: list[Pool]
     totals: list[StageTotals]
     nodes: tuple[Node, ...]
     started_at: float
+    groups: tuple[NodeGroup, ...] = ()
     workers: dict[WorkerId, Worker] = field(default_factory=dict)
     blocks: dict[BlockId, Block] = field(default_factory=dict)
     nodes_prepared: dict[tuple[PoolIndex, NodeId], str] = field(default_factory=dict)
@@ -201,6 +208,14 @@ class State:
     def upstream_done(self, pool: PoolIndex) -> bool:
         """Whether no more input will come."""
         return pool == 0 or self.pools[pool - 1].done
+
+    def nodes_to_come(self) -> list[Node]:
+        """The nodes that an autoscaler may still bring."""
+        return [
+            group.node
+            for group in self.groups
+            for _ in range(group.most - sum(n.group == group.node.group for n in self.nodes))
+        ]
 
     @property
     def ended(self) -> bool:

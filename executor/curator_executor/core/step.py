@@ -21,6 +21,7 @@ from curator_executor.core.actions import (
 from curator_executor.core.dispatch import dispatch
 from curator_executor.core.errors import SetupFailed
 from curator_executor.core.events import (
+    NODE_GONE,
     CallBroken,
     CallDone,
     CancelRequested,
@@ -34,7 +35,7 @@ from curator_executor.core.events import (
 )
 from curator_executor.core.lifecycle import WorkerState
 from curator_executor.core.state import Block, Pool, State, Worker
-from curator_executor.core.types import BatchError, Call, CallReport, Segment
+from curator_executor.core.types import BatchError, Call, CallReport, Node, Segment
 
 # Weight of the newest call in the seconds per task: a change shows within a few calls.
 NEWEST_WEIGHT = 0.4
@@ -84,10 +85,12 @@ def _follow(moves: list[Action], state: State) -> list[Action]:
 
 def _stands_still(state: State) -> bool:
     """No call is running and no worker is coming or going, though there is work."""
-    return bool(state.workers) and all(worker.is_free for worker in state.workers.values())
+    there = [worker for worker in state.workers.values() if not worker.pending]
+    return bool(there) and all(worker.is_free for worker in there)
 
 
 def _take_in(state: State, event: Event, now: float) -> list[Action]:
+    actions: list[Action] = []
     match event:
         case CallDone(worker, call, report):
             return _call_done(state, state.workers.get(worker), call, report, now)
@@ -98,7 +101,7 @@ def _take_in(state: State, event: Event, now: float) -> list[Action]:
         case WorkerDied(worker_id):
             gone = state.workers.get(worker_id)
             actions = recovery.worker_gone(state, gone, event, now) if gone else []
-            return actions + _wake_waiting(state)
+            actions += _wake_waiting(state)
         case WorkerStopped(worker_id, _):
             stopped = state.workers.get(worker_id)
             end = WorkerDied(worker_id, "stopped")
@@ -108,21 +111,21 @@ def _take_in(state: State, event: Event, now: float) -> list[Action]:
         case CallBroken(worker_id, call, error):
             return _broken(state, state.workers.get(worker_id), call, error, now)
         case NodesChanged(nodes):
-            state.nodes = nodes
-            state.scale_due = True
+            actions = _nodes_changed(state, nodes, now)
         case CancelRequested(reason):
             state.message = reason
             if not state.ending:
                 state.ending = "cancelled"
         case _:
             pass
-    return []
+    return actions
 
 
 def _created(state: State, worker: Worker | None, node: str) -> list[Action]:
     if worker is None or worker.state is not WorkerState.STARTING:
         return []
     worker.node = node
+    worker.pending = False
     pool = state.pools[worker.pool]
     if pool.done:
         worker.go(WorkerState.STOPPING)
@@ -132,6 +135,21 @@ def _created(state: State, worker: Worker | None, node: str) -> list[Action]:
         worker.go(WorkerState.CREATED)
         return []
     return [scaling.begin_setup(state, worker)]
+
+
+def _nodes_changed(state: State, nodes: tuple[Node, ...], now: float) -> list[Action]:
+    """Nodes came or went; workers on one that went are lost, whether or not Ray has told so."""
+    state.nodes = nodes
+    state.scale_due = True
+    there = {node.id for node in nodes}
+    actions: list[Action] = []
+    for worker in list(state.workers.values()):
+        if worker.node and worker.node not in there:
+            actions.append(KillWorker(worker.id, NODE_GONE))
+            actions += recovery.worker_gone(state, worker, WorkerDied(worker.id, NODE_GONE), now)
+    for key in [key for key in state.nodes_prepared if key[1] not in there]:
+        del state.nodes_prepared[key]
+    return actions + _wake_waiting(state)
 
 
 def _wake_waiting(state: State) -> list[Action]:
@@ -370,7 +388,11 @@ def _queue_in_order(pool: Pool, below: Pool) -> None:
 def _end_workers(state: State) -> list[Action]:
     actions: list[Action] = []
     for worker in state.workers.values():
-        if worker.state is not WorkerState.STOPPING:
-            worker.go(WorkerState.STOPPING)
-            actions.append(StopWorker(worker.id, f"the run has {state.ending}"))
+        if worker.state is WorkerState.STOPPING:
+            continue
+        why = f"the run has {state.ending}"
+        # What waits for a node would never get to its end.
+        end = KillWorker(worker.id, why) if worker.pending else StopWorker(worker.id, why)
+        worker.go(WorkerState.STOPPING)
+        actions.append(end)
     return actions

@@ -22,6 +22,8 @@ LIVE = (
 FIRST_TIMINGS = 2
 # A turn lasts so many times what it took to begin it, or stages would mostly be set up.
 TURN_PER_START = 4
+# A node takes about so long to come: work that is done before is not worth one.
+NODE_COMES_IN_S = 60.0
 # Last in the queue for a first worker.
 NO_WORK = 3
 
@@ -32,8 +34,17 @@ def live_workers(state: State, pool: Pool) -> list[Worker]:
 
 
 def active_workers(state: State, pool: Pool) -> list[Worker]:
-    """Those of them that take new input, or will."""
-    return [w for w in live_workers(state, pool) if w.state is not WorkerState.DRAINING]
+    """Those of them that take new input, or soon will: not the ones that wait for a node."""
+    return [
+        w
+        for w in live_workers(state, pool)
+        if w.state is not WorkerState.DRAINING and not w.pending
+    ]
+
+
+def pending_workers(state: State, pool: Pool) -> list[Worker]:
+    """Those that wait for a node to come."""
+    return [worker for worker in live_workers(state, pool) if worker.pending]
 
 
 def is_runnable(state: State, pool: Pool) -> bool:
@@ -153,6 +164,21 @@ def lends(state: State, pool: Pool) -> bool:
     if head.is_global and not head.keeps_state_in_scratch:
         return False
     return all(state.workers[w].is_free for w in pool.workers) and not is_runnable(state, pool)
+
+
+def worth_a_node(state: State, pool: Pool) -> int:
+    """How many more workers have so much to do that a node should come for them.
+
+    No more than there are, so that the number at most doubles before it is looked at again.
+    """
+    active = len(active_workers(state, pool))
+    more = min(waiting_batches(state, pool), most_workers(state, pool)) - active
+    if pool.seconds_per_task is None or more <= 0 or not is_runnable(state, pool):
+        return 0
+    waiting_s = pool.queued_tasks * pool.seconds_per_task / max(1, active)
+    if state.upstream_done(pool.spec.index) and waiting_s < NODE_COMES_IN_S:
+        return 0
+    return min(more, max(1, active))
 
 
 def useful_workers(state: State, pool: Pool, lenders: list[Pool]) -> int:

@@ -30,13 +30,25 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node and what stages may use of it; `cpus` is after the allocation share."""
+    """A node and what stages may use of it; `cpus` is after the allocation share.
+
+    `group` names its worker group, "" where it has none. A node that may come has no `id` yet.
+    """
 
     id: NodeId
     cpus: float
     gpus: float = 0.0
     memory: int = 0
     store_bytes: int = 0
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGroup:
+    """Nodes of one kind that an autoscaler brings when workers wait: what one has, how many."""
+
+    node: Node
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,11 @@ class PoolSpec:
     def head(self) -> StageSpec:
         """The stage that takes the pool's input."""
         return self.stages[0]
+
+    @property
+    def worker_groups(self) -> tuple[str, ...]:
+        """Where its workers may be; empty means anywhere."""
+        return self.head.worker_groups
 
     @property
     def fixed_workers(self) -> int | None:

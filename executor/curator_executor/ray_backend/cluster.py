@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 
 from curator_executor.core.errors import RayUnavailable
+from curator_executor.core.sizing import usable_cpus
 from curator_executor.core.types import Node
 
 log = logging.getLogger("curator_executor.ray")
 
+# Which worker group a node belongs to. The first is set by whoever makes the cluster, also in what
+# the autoscaler is told of nodes that are not there yet; the second Ray sets on KubeRay's pods by
+# itself, but only once they are there, so a cluster that others made needs no change.
+GROUP_LABELS = ("curator.dev/worker-group", "ray.io/node-group")
 # Ray gives its own start 30 s, which cannot be changed; a machine that also builds needs more.
 STARTS = 3
 
@@ -62,16 +67,6 @@ def _init(options: dict[str, Any]) -> None:
             raise RayUnavailable(f"{what} ({' '.join(str(error).split())[:500]})") from error
 
 
-def usable_cpus(cpus: float, share: float) -> float:
-    """Cores of one node that stages may use: at least one, to the nearest whole core.
-
-    A node with less than one core keeps what it has; one with none gives none.
-    """
-    if cpus < 1:
-        return cpus
-    return float(max(1, round(cpus * share)))
-
-
 def read_nodes(share: float) -> tuple[Node, ...]:
     """Nodes that are alive, with what stages may use of each."""
     found = []
@@ -86,6 +81,11 @@ def read_nodes(share: float) -> tuple[Node, ...]:
                 gpus=resources.get("GPU", 0.0),
                 memory=int(resources.get("memory", 0)),
                 store_bytes=int(resources.get("object_store_memory", 0)),
+                group=_group_of(node.get("Labels") or {}),
             )
         )
     return tuple(sorted(found, key=lambda node: node.id))
+
+
+def _group_of(labels: Mapping[str, str]) -> str:
+    return next((labels[key] for key in GROUP_LABELS if labels.get(key)), "")

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from ray import exceptions
 
+from curator_executor.core.events import NODE_GONE
 from curator_executor.core.types import BatchError
 from curator_executor.runtime.batch_errors import batch_error
-
-_DEATHS = (
-    exceptions.ActorDiedError,
-    exceptions.ActorUnavailableError,
-    exceptions.NodeDiedError,
-)
 
 
 def is_death(error: BaseException) -> bool:
@@ -25,6 +20,8 @@ def is_death(error: BaseException) -> bool:
 def death_reason(error: BaseException) -> str:
     """Why a worker is gone, in one line."""
     text = " ".join(str(error).split())
+    if isinstance(error, exceptions.NodeDiedError) or "its node has died" in text:
+        return NODE_GONE
     if isinstance(error, exceptions.ActorDiedError):
         for mark, reason in (
             ("OOM", "it was killed for memory"),

@@ -40,7 +40,8 @@ from curator_executor.core.types import (
     Segment,
     WorkerId,
 )
-from curator_executor.ray_backend import blame, cluster, faults
+from curator_executor.ray_backend import blame, faults
+from curator_executor.ray_backend.nodes import NodeWatch
 from curator_executor.ray_backend.worker import StageWorker
 from curator_executor.runtime import codec
 from curator_executor.runtime.batch_errors import KEPT_INPUT_BYTES
@@ -91,7 +92,7 @@ class RayWorkerPool:
         self._launches = launches
         self._source = source
         self._run = uuid.uuid4().hex
-        self._cpu_share = cpu_share
+        self._nodes = NodeWatch(cpu_share)
         self._paths = tuple(python_paths)
         self.block_bytes = launches[0].plan.block_bytes
         self._names = launches[0].plan.names
@@ -109,7 +110,7 @@ class RayWorkerPool:
 
     def nodes(self) -> tuple[Node, ...]:
         """Nodes that are alive."""
-        return cluster.read_nodes(self._cpu_share)
+        return self._nodes.nodes()
 
     # Workers -------------------------------------------------------------------------------
 
@@ -128,6 +129,7 @@ class RayWorkerPool:
             options["memory"] = need.memory
         if launch.runtime_env:
             options["runtime_env"] = launch.runtime_env
+        options |= self._nodes.placement(launch.spec)
         handle: Any = self._actor_class.options(**options).remote(
             action.worker, self._paths, self._blame_key(action.worker)
         )
@@ -360,9 +362,9 @@ class RayWorkerPool:
         """Sleep until something happens or the time is up."""
         events: list[Event] = []
         try:
-            first = self._events.get(timeout=timeout_s)
+            first = self._events.get(timeout=self._nodes.until_look(timeout_s))
         except queue.Empty:
-            return events
+            return self._nodes.news()
         while True:
             event = first()
             if event is not None:
@@ -370,7 +372,7 @@ class RayWorkerPool:
             try:
                 first = self._events.get_nowait()
             except queue.Empty:
-                return events
+                return [*events, *self._nodes.news()]
 
     def close(self) -> None:
         """Kill the actors that are left; drop every reference."""

@@ -22,6 +22,7 @@ from curator_api.v1alpha1 import (
 from curator_api.v1alpha1.rules import wire_name
 from curator_executor.api.pipeline import Stage, assign_roles, expand_composites
 from curator_executor.api.stage import ProcessingStage
+from curator_executor.core.types import Node, NodeGroup
 from curator_executor.runtime.checks import objections
 from curator_executor.runtime.compile_imports import (
     build_stage,
@@ -36,6 +37,7 @@ from curator_executor.runtime.compile_options import (
     limits_of,
     named_parts,
 )
+from curator_executor.runtime.environment import WorkerEnvironment
 from curator_executor.runtime.settings import RunSettings
 
 # What only Kubernetes uses; a local run says so once for each that is given.
@@ -66,6 +68,7 @@ class CompiledPipeline:
         notes: what the manifest says that this run does not use; one line each.
         python_paths: directories that workers must be able to import from.
         runtime_env: Ray runtime environment of all workers, or None.
+        worker_groups: nodes that the cluster may have, by group.
     """
 
     name: str
@@ -77,6 +80,12 @@ class CompiledPipeline:
     notes: list[str] = field(default_factory=list)
     python_paths: list[str] = field(default_factory=list)
     runtime_env: dict[str, Any] | None = None
+    worker_groups: tuple[NodeGroup, ...] = ()
+
+    @property
+    def environment(self) -> WorkerEnvironment:
+        """What workers import from and run in."""
+        return WorkerEnvironment(tuple(self.python_paths), self.runtime_env, self.worker_groups)
 
 
 @dataclass
@@ -139,6 +148,7 @@ def compile_manifest(
         notes=_notes(spec),
         python_paths=python_paths,
         runtime_env=spec.runtime_env,
+        worker_groups=_worker_groups(spec),
     )
 
 
@@ -268,11 +278,28 @@ def _cut(collected: _Collected, until: str | None) -> list[Stage]:
     return collected.stages[: names.index(last) + 1]
 
 
+def _worker_groups(spec: PipelineSpec) -> tuple[NodeGroup, ...]:
+    groups = spec.cluster.worker_groups if spec.cluster is not None else []
+    return tuple(
+        NodeGroup(
+            Node(
+                "",
+                group.resources.cpus,
+                float(group.accelerator.count) if group.accelerator else 0.0,
+                group.resources.memory_bytes,
+                group=group.name,
+            ),
+            group.max_replicas,
+        )
+        for group in groups
+    )
+
+
 def _notes(spec: PipelineSpec) -> list[str]:
     given = [wire_name(spec, name) for name in _KUBERNETES_ONLY if name in spec.model_fields_set]
-    given += [
-        f"stages[{position}].workerGroups"
+    notes = [f"spec.{name}: ignored by a local run" for name in given]
+    return notes + [
+        f"spec.stages[{position}].workerGroups: ignored where nodes have no worker group"
         for position, stage in enumerate(spec.stages or [])
         if stage.worker_groups
     ]
-    return [f"spec.{name}: ignored by a local run" for name in given]

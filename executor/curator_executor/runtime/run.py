@@ -24,7 +24,7 @@ from curator_executor.api.tasks import EmptyTask, Task
 from curator_executor.core.backpressure import block_limit_bytes
 from curator_executor.core.errors import CuratorError, DoesNotFit, InvalidPipeline
 from curator_executor.core.fusion import plan_pools
-from curator_executor.core.sizing import check_fits
+from curator_executor.core.sizing import check_pools_fit
 from curator_executor.core.state import CoreSettings, State, new_state
 from curator_executor.core.types import BatchError, Node, PoolSpec, StageSpec
 from curator_executor.runtime import codec, specs
@@ -247,7 +247,8 @@ def _run(job: _Job, sinks: Sequence[ProgressSink]) -> RunOutcome:
     with cluster.connected(), job.context.stop.listening():
         workers = _workers(job)
         nodes = workers.nodes()
-        _require_fit(job.pools, nodes)
+        groups = job.context.environment.node_groups(nodes, job.settings.cpu_allocation_percentage)
+        _require_fit(job.pools, (*nodes, *(group.node for group in groups)))
         state = new_state(
             job.pools,
             nodes,
@@ -256,6 +257,7 @@ def _run(job: _Job, sinks: Sequence[ProgressSink]) -> RunOutcome:
             _source_bytes(job.source),
             workers.now(),
         )
+        state.groups = groups
         workers.block_bytes = block_limit_bytes(state)
         reporter = Reporter(state, job.name, job.plans[0].names, job.context.run_id)
         outlet = Outlet(sinks, reporter, job.settings.logging_interval)
@@ -311,9 +313,7 @@ def _stage_env(job: _Job, pool: PoolSpec) -> dict[str, Any] | None:
 
 
 def _require_fit(pools: tuple[PoolSpec, ...], nodes: tuple[Node, ...]) -> None:
-    # Each stage by itself first: of stages that share a worker, the message names the large one.
-    problems = check_fits([(s.name, s.need) for pool in pools for s in pool.stages], nodes)
-    problems = problems or check_fits([(pool.name, pool.need) for pool in pools], nodes)
+    problems = check_pools_fit(pools, nodes)
     if problems:
         raise DoesNotFit("\n".join(problems))
 

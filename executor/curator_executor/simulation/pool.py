@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from curator_executor.core.actions import SetupWorker, StartWorker
 from curator_executor.core.events import (
@@ -30,6 +31,7 @@ from curator_executor.core.types import (
     Segment,
     WorkerId,
 )
+from curator_executor.simulation.autoscaler import Autoscaler, Autoscaling, fits
 from curator_executor.simulation.clock import SimulatedClock
 from curator_executor.simulation.ledger import Ledger, StagedBatch
 from curator_executor.simulation.runner import Outputs
@@ -37,7 +39,6 @@ from curator_executor.simulation.worker import ContractBroken, SimulatedWorker
 from curator_executor.simulation.workload import TaskPath, Workload
 
 MOST_CALLS = 2
-SMALLEST_NUMBER = 1e-9
 
 
 class Stalled(AssertionError):
@@ -53,6 +54,7 @@ class SimulatedPool:
         workload: what stages do and what goes wrong.
         block_bytes: bytes after which a call returns.
         most_idle_waits: `wait` raises after so many waits in which nothing was going on.
+        autoscaling: nodes that come for workers that wait.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class SimulatedPool:
         workload: Workload,
         block_bytes: int = 1024 * 1024,
         most_idle_waits: int = 3,
+        autoscaling: Autoscaling | None = None,
     ) -> None:
         self.pools = pools
         self.workload = workload
@@ -82,8 +85,11 @@ class SimulatedPool:
         self._stored_bytes = 0
         self._kept: list[tuple[tuple[int, int], Outputs]] = []
         self._inbox: list[Event] = []
+        self._autoscaler = Autoscaler(autoscaling or Autoscaling())
+        self._came: list[Node] = []
+        self._emptied: dict[NodeId, float] = {}
         for when, now_there in workload.faults.nodes_at:
-            self.clock.after(when, lambda there=now_there: self._change_nodes(there))  # type: ignore[misc]
+            self.clock.after(when, partial(self._change_nodes, now_there))
 
     def now(self) -> float:
         """Virtual seconds since the pool was made."""
@@ -135,6 +141,15 @@ class SimulatedPool:
         if worker in self._waiting:
             self._waiting.remove(worker)
         self._place_waiting()
+        if not self._pools_on(worker.node):
+            self._emptied[worker.node] = self.clock.now
+            removal = partial(self._remove_if_idle, worker.node, self.clock.now)
+            self.clock.after(self._autoscaler.scaling.idle_s, removal)
+
+    def _remove_if_idle(self, node: NodeId, since: float) -> None:
+        came = [each for each in self._nodes if each.id == node and each in self._came]
+        if came and not self._pools_on(node) and self._emptied[node] == since:
+            self._change_nodes(tuple(each for each in self._nodes if each.id != node))
 
     # Workers -------------------------------------------------------------------------------
 
@@ -155,23 +170,26 @@ class SimulatedPool:
             if node is not None:
                 self._waiting.remove(worker)
                 worker.place(node)
+        waiting = [self.pools[worker.pool] for worker in self._waiting]
+        needs = [(pool.need, pool.worker_groups) for pool in waiting]
+        for new in self._autoscaler.wanted(needs, self._nodes):
+            self.clock.after(self._autoscaler.scaling.boot_s, partial(self._join, new))
+
+    def _join(self, node: Node) -> None:
+        self._autoscaler.booting.remove(node)
+        self._came.append(node)
+        self._change_nodes((*self._nodes, node))
 
     def _node_with_room(self, worker: SimulatedWorker) -> str | None:
-        need = self.pools[worker.pool].need
+        pool = self.pools[worker.pool]
         for node in self._nodes:
-            there = [
-                self.pools[other.pool].need
-                for other in self._workers.values()
-                if other.node == node.id
-            ]
-            fits = (
-                sum(n.cpus for n in there) + need.cpus <= node.cpus + SMALLEST_NUMBER
-                and sum(n.gpus for n in there) + need.gpus <= node.gpus + SMALLEST_NUMBER
-                and (node.memory <= 0 or sum(n.memory for n in there) + need.memory <= node.memory)
-            )
-            if fits:
+            there = [self.pools[other].need for other in self._pools_on(node.id)]
+            if fits(node, there, pool.need, pool.worker_groups):
                 return node.id
         return None
+
+    def _pools_on(self, node: NodeId) -> list[PoolIndex]:
+        return [worker.pool for worker in self._workers.values() if worker.node == node]
 
     def _change_nodes(self, nodes: tuple[Node, ...]) -> None:
         self._nodes = nodes

@@ -13,6 +13,7 @@ from curator_executor.core.fusion import plan_pools
 from curator_executor.core.state import CoreSettings, State, new_state
 from curator_executor.core.types import Node
 from curator_executor.runtime.loop import Loop
+from curator_executor.simulation.autoscaler import Autoscaling
 from curator_executor.simulation.ledger import Ledger
 from curator_executor.simulation.pool import SimulatedPool
 from curator_executor.simulation.workload import TaskPath, Workload
@@ -57,6 +58,7 @@ class Simulation:
         block_bytes: bytes after which a call returns; the core's own limit if None.
         most_steps: the run fails after so many.
         drain_s: seconds that workers get to end on failure.
+        autoscaling: nodes that come when workers wait for them, and go when idle.
     """
 
     workload: Workload
@@ -66,6 +68,7 @@ class Simulation:
     block_bytes: int | None = None
     most_steps: int = 100_000
     drain_s: float = 3.0
+    autoscaling: Autoscaling = field(default_factory=Autoscaling)
 
 
 def simulate(run: Simulation) -> SimulationResult:
@@ -78,11 +81,12 @@ def simulate(run: Simulation) -> SimulationResult:
         TooManySteps: it does not end.
     """
     pools = plan_pools(run.workload.stages, fuse=run.fuse)
-    workers = SimulatedPool(pools, run.nodes, run.workload)
+    workers = SimulatedPool(pools, run.nodes, run.workload, autoscaling=run.autoscaling)
     tasks = run.workload.source_tasks
     state = new_state(
         pools, run.nodes, run.settings, tasks, tasks * SOURCE_TASK_BYTES, workers.now()
     )
+    state.groups = run.autoscaling.groups
     workers.block_bytes = run.block_bytes or block_limit_bytes(state)
     steps = 0
 

@@ -101,13 +101,14 @@ def test_gpus_and_memory_are_limits_too() -> None:
 
 def test_worker_may_take_all_of_a_node() -> None:
     room = Room([Node("a", 2.0, 1.0, 100)])
-    assert room.place(Need(2.0, 1.0, 100))
-    assert not room.place(Need(0.1))
+    assert room.place(Need(2.0, 1.0, 100)) is not None
+    assert room.place(Need(0.1)) is None
 
 
 def test_worker_lives_on_one_node() -> None:
     room = Room([Node("a", 1.5), Node("b", 1.5)])
-    assert [room.place(Need(1.0)) for _ in range(3)] == [True, True, False]
+    found = [room.place(Need(1.0)) for _ in range(3)]
+    assert [each and each.id for each in found] == ["a", "b", None]
     assert room.place(Need(0.5))
 
 

@@ -138,7 +138,7 @@ def test_what_only_kubernetes_uses_is_noted_once_each() -> None:
         "spec.cluster: ignored by a local run",
         "spec.checkpoint: ignored by a local run",
         "spec.suspend: ignored by a local run",
-        "spec.stages[0].workerGroups: ignored by a local run",
+        "spec.stages[0].workerGroups: ignored where nodes have no worker group",
     ]
 
 
