@@ -48,21 +48,32 @@ class Artifacts:
 
     def save(self) -> None:
         """Copy the files that there are; what cannot be written is said on standard error."""
-        from curator_executor.stages.files import open_filesystem
-
+        troubles: list[str] = []
         try:
-            self.transcript.save(self._log)
-            filesystem, folder = open_filesystem(self.target, None)
-            filesystem.makedirs(folder, exist_ok=True)
-            for path in (self.report, self.progress, self._log):
-                if path.exists():
-                    filesystem.put_file(str(path), f"{folder}/{path.name}")
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - any library's own errors
-            interrupted = isinstance(error, KeyboardInterrupt)
-            why = "interrupted" if interrupted else f"{type(error).__name__}: {error}"
-            print(f"curator: artifacts not all written to {self.target}: {why}", file=sys.stderr)
+            self._copy(troubles)
+        except KeyboardInterrupt:
+            troubles.append("interrupted")
+        except Exception as error:  # noqa: BLE001 - file systems raise errors of their own
+            troubles.append(f"{type(error).__name__}: {error}")
+        if troubles:
+            said = "; ".join(troubles)
+            print(f"curator: artifacts not all written to {self.target}: {said}", file=sys.stderr)
         else:
             print(f"artifacts: {self.target}", file=sys.stderr)
+
+    def _copy(self, troubles: list[str]) -> None:
+        from curator_executor.stages.files import open_filesystem
+
+        self.transcript.save(self._log)
+        filesystem, folder = open_filesystem(self.target, None)
+        filesystem.makedirs(folder, exist_ok=True)
+        for path in (self.report, self.progress, self._log):
+            if not path.exists():
+                continue
+            try:
+                filesystem.put_file(str(path), f"{folder}/{path.name}")
+            except Exception as error:  # noqa: BLE001 - the next one may fare better
+                troubles.append(f"{path.name}: {type(error).__name__}: {error}")
 
 
 class TableSink:

@@ -23,7 +23,7 @@ MOST_DECISIONS = 1000
 # After the work is done a stage may take this long to close files, flush or release a model.
 TEARDOWN_S = 60.0
 # A person who pressed Ctrl-C waits for this, teardown and the end of processes included in 5 s.
-INTERRUPTED_DRAIN_S = 3.0
+INTERRUPTED_DRAIN_S = 2.0
 # Workers are numbered from 1. A pool answers at once to the killing of one that is not there.
 NOBODY = -1
 

@@ -200,7 +200,7 @@ def test_reason_of_a_request_becomes_the_message_of_the_run() -> None:
     assert (loop.state.ending, loop.state.message) == ("cancelled", "drained over HTTP")
 
 
-def test_drained_workers_get_all_of_their_time_and_hurried_ones_three_seconds() -> None:
+def test_drained_workers_get_all_of_their_time_and_hurried_ones_two_seconds() -> None:
     slow = work_of(StageWork(batch_s=20.0))
     took = []
     for how in (Terminated("drain"), KeyboardInterrupt()):
@@ -259,7 +259,7 @@ def test_run_that_had_failed_before_ctrl_c_ends_with_its_error() -> None:
     assert loop.pool.now() < 10.0
 
 
-def test_interrupted_workers_get_three_seconds() -> None:
+def test_interrupted_workers_get_two_seconds() -> None:
     workload = work_of(StageWork(batch_s=50.0))
     loop = interrupted_at(workload, at=9, after=True)
     loop._drain_s = 30.0
@@ -267,7 +267,7 @@ def test_interrupted_workers_get_three_seconds() -> None:
         loop.run()
     assert loop.state.ending == "cancelled"
     assert loop.pool.now() == pytest.approx(INTERRUPTED_DRAIN_S, abs=1.5)
-    assert "did not end within 3 s" in loop.decisions[-1].reason
+    assert "did not end within 2 s" in loop.decisions[-1].reason
 
 
 def test_terminated_workers_get_all_of_their_time() -> None:
