@@ -193,6 +193,7 @@ def test_workers_are_started_with_group_gpus_and_accelerator(gpu_groups: MadePip
     (cpu,) = gpu_groups.pods("cpu")
     assert "--num-gpus=2" in ray_start_of(h100)
     assert """--resources='{"accelerator_type:H100": 1}'""" in ray_start_of(h100)
+    assert "curator.dev/worker-group=h100" in ray_start_of(h100)
     assert "ray.io/node-group=h100" in ray_start_of(h100)
     assert "ray.io/accelerator-type=H100" in ray_start_of(h100)
     assert "--num-gpus=4" in ray_start_of(shared)

@@ -15,7 +15,7 @@ from typing import Any
 
 from curator_api.errors import Problem, shown
 from curator_api.v1alpha1 import PipelineSpec
-from curator_operator.desired.attempt import Attempt, PipelineIdentity
+from curator_operator.desired.attempt import PipelineIdentity
 from curator_operator.desired.errors import refuse
 from curator_operator.desired.manifest import manifest_of
 from curator_operator.desired.names import (
@@ -60,11 +60,7 @@ def submission(pipeline: PipelineIdentity, spec: PipelineSpec, attempt: int) -> 
         DesiredError: `spec.runtimeEnv` cannot be had there.
     """
     refuse(runtime_env_problems(spec))
-    this = Attempt(pipeline, attempt)
-    identity = submission_id(pipeline.uid, attempt)
     runtime_env: dict[str, Any] = dict(spec.runtime_env or {})
-    variables = {"CURATOR_SUBMISSION_ID": identity}
-    runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **variables}
     if is_existing(spec):
         runtime_env["working_dir"] = package(pipeline, spec).uri
         entrypoint = f"{_RUN} {MANIFEST_KEY} --serve 0.0.0.0:{driver_port(pipeline.uid, attempt)}"
@@ -72,11 +68,11 @@ def submission(pipeline: PipelineIdentity, spec: PipelineSpec, attempt: int) -> 
         entrypoint = f"{_RUN} {MANIFEST_FOLDER}/{MANIFEST_KEY} --serve 0.0.0.0:{PROGRESS_PORT}"
     return {
         "entrypoint": entrypoint,
-        "submission_id": identity,
+        "submission_id": submission_id(pipeline.uid, attempt),
         "metadata": {
             "curator.dev/namespace": pipeline.namespace,
             "curator.dev/pipeline": pipeline.name,
-            "curator.dev/attempt": str(this.number),
+            "curator.dev/attempt": str(attempt),
         },
         "runtime_env": runtime_env,
         "entrypoint_num_cpus": 0,

@@ -9,6 +9,8 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "curator-operator"
 PIPELINE = "curator.dev/pipeline"
 ATTEMPT = "curator.dev/attempt"
+# Of pods and of Ray's nodes, by which stages find their groups.
+WORKER_GROUP = "curator.dev/worker-group"
 FINALIZER = "curator.dev/cleanup"
 SELECTOR = f"{MANAGED_BY}={MANAGER}"
 KUEUE_PREFIX = "kueue.x-k8s.io/"

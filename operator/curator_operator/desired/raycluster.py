@@ -14,7 +14,7 @@ from curator_operator.desired.attempt import Attempt, PipelineIdentity, own_clus
 from curator_operator.desired.autoscaler import autoscaler_options, is_autoscaled
 from curator_operator.desired.checks import check_cluster, check_pods
 from curator_operator.desired.errors import refuse
-from curator_operator.desired.labels import kueue_labels
+from curator_operator.desired.labels import WORKER_GROUP, kueue_labels
 from curator_operator.desired.pods import head_template, worker_template
 from curator_operator.settings import OperatorSettings
 
@@ -22,9 +22,9 @@ from curator_operator.settings import OperatorSettings
 # knows nothing of the job and would take its submission a second time; without one, "no head" says
 # that the attempt is lost. Suspension by Kueue resets it, so the head comes back after that.
 _HEAD_STAYS_AWAY = "ray.io/disable-provisioned-head-restart"
-# Ray's own label of a node's group. Ray takes it from the pod's environment by itself; the
-# autoscaler knows of a group without pods only what is written here.
-_GROUP_LABEL = "ray.io/node-group"
+# The executor places stages by either; Ray itself sets the second, but only on pods that are there,
+# and the autoscaler knows of a group without pods only what is written here.
+_GROUP_LABELS = (WORKER_GROUP, "ray.io/node-group")
 _ACCELERATOR_LABEL = "ray.io/accelerator-type"
 
 
@@ -90,7 +90,7 @@ def _worker_group(group: WorkerGroup, template: dict[str, Any]) -> dict[str, Any
 
 def _ray_labels(group: WorkerGroup) -> dict[str, str]:
     """Labels of the group's Ray nodes; KubeRay puts them on the pods too."""
-    found = {_GROUP_LABEL: group.name}
+    found = dict.fromkeys(_GROUP_LABELS, group.name)
     if group.accelerator is not None and group.accelerator.type is not None:
         found[_ACCELERATOR_LABEL] = group.accelerator.type
     return found

@@ -176,8 +176,7 @@ def security_problems(where: str, context: Any) -> Iterator[Problem]:
     """What of a security context would take the restrictions away again."""
     given = _mapping(context)
     for key, forbidden in _FORBIDDEN_SECURITY.items():
-        # 0 == False: the types are compared too.
-        if any(given.get(key) == bad and type(given[key]) is type(bad) for bad in forbidden):
+        if key in given and given[key] in forbidden:
             yield Problem(
                 f"{where}.{key}", f"{shown(given[key])} is not allowed: pods run restricted"
             )

@@ -36,7 +36,6 @@ def test_entrypoint_is_fixed_text() -> None:
 def test_submission_is_named_after_uid_and_attempt() -> None:
     made = submission(pipeline(), spec_of(MINIMAL), 2)
     assert made["submission_id"] == "4f1c9a20-2"
-    assert made["runtime_env"]["env_vars"]["CURATOR_SUBMISSION_ID"] == "4f1c9a20-2"
 
 
 def test_metadata_says_whose_job_it_is_in_text() -> None:
@@ -54,8 +53,12 @@ def test_driver_reserves_nothing_so_that_it_runs_on_the_head() -> None:
 def test_driver_has_the_runtime_environment_of_the_manifest() -> None:
     assert submission(pipeline(), spec_of(TEMPLATES), 1)["runtime_env"] == {
         "pip": ["langdetect==1.0.9"],
-        "env_vars": {"MODE": "strict", "CURATOR_SUBMISSION_ID": "4f1c9a20-1"},
+        "env_vars": {"MODE": "strict"},
     }
+
+
+def test_without_one_the_driver_has_rays_own() -> None:
+    assert submission(pipeline(), spec_of(MINIMAL), 1)["runtime_env"] == {}
 
 
 def test_spec_is_not_changed_by_submitting() -> None:
@@ -75,6 +78,8 @@ def test_existing_cluster_gets_the_manifest_as_a_package() -> None:
     )
     with zipfile.ZipFile(io.BytesIO(archive.data)) as inside:
         assert inside.namelist() == ["pipeline.yaml"]
+        # No clock in it: the same manifest makes the same bytes.
+        assert inside.getinfo("pipeline.yaml").date_time == (1980, 1, 1, 0, 0, 0)
         assert parse_manifest(inside.read("pipeline.yaml").decode()).spec == spec
 
 
@@ -114,7 +119,13 @@ def test_runtime_environment_that_cannot_be_had_is_refused(
         submission(pipeline(), with_runtime_env(text, runtime_env), 1)
 
 
+def test_working_directory_beside_an_existing_cluster_is_one_problem() -> None:
+    with pytest.raises(DesiredError, match="travels as the working directory") as caught:
+        submission(pipeline(), with_runtime_env(EXISTING, {"working_dir": "."}), 1)
+    assert len(caught.value.problems) == 1
+
+
 def test_runtime_environment_by_address_is_taken() -> None:
     runtime_env = {"working_dir": "s3://bucket/code.zip", "py_modules": ["gs://bucket/lib.whl"]}
     made = submission(pipeline(), with_runtime_env(MINIMAL, runtime_env), 1)["runtime_env"]
-    assert runtime_env.items() <= made.items()
+    assert made == runtime_env

@@ -164,3 +164,12 @@ def test_probes_and_command_are_left_to_kuberay() -> None:
 def test_pods_end_within_kubernetes_own_grace() -> None:
     for pod in pods_of(spec_of(MINIMAL)):
         assert pod["spec"]["terminationGracePeriodSeconds"] == 30
+
+
+def test_ray_does_not_wait_for_actors_that_never_go() -> None:
+    """It would for 30 s, at each end of a cluster; who wants that can say so in `env`."""
+    name = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
+    other = with_cluster(env=[{"name": name, "value": "20"}])
+    for spec, value in ((spec_of(MINIMAL), "0"), (other, "20")):
+        for pod in pods_of(spec):
+            assert ray_of(pod)["env"] == [{"name": name, "value": value}]

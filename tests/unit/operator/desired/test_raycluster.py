@@ -125,9 +125,13 @@ def test_groups_keep_their_order() -> None:
 def test_ray_knows_each_nodes_group_and_accelerator() -> None:
     groups = cluster_of(spec_of(GPU_GROUPS))["spec"]["workerGroupSpecs"]
     assert [group["labels"] for group in groups] == [
-        {"ray.io/node-group": "cpu"},
-        {"ray.io/node-group": "h100", "ray.io/accelerator-type": "H100"},
-        {"ray.io/node-group": "shared"},
+        {"curator.dev/worker-group": "cpu", "ray.io/node-group": "cpu"},
+        {
+            "curator.dev/worker-group": "h100",
+            "ray.io/node-group": "h100",
+            "ray.io/accelerator-type": "H100",
+        },
+        {"curator.dev/worker-group": "shared", "ray.io/node-group": "shared"},
     ]
 
 

@@ -86,7 +86,7 @@ REFUSED = [
     (".containers[0].ports[0].hostPort", RAY % "ports: [{containerPort: 9000, hostPort: 9000}]"),
     (
         ".containers[0].volumeMounts[0].mountPath",
-        RAY % "volumeMounts: [{name: shared-mem, mountPath: /etc/curator/}]",
+        RAY % "volumeMounts: [{name: shared-mem, mountPath: /etc//curator}]",
     ),
     (
         ".containers[0].volumeMounts[0].mountPath",
@@ -233,6 +233,15 @@ def test_location_on_a_volume_that_goes_with_the_pod_is_refused(kind: str) -> No
     assert {problem.path for problem in caught.value.problems} == {f"spec.{kind}.uri"}
 
 
+def test_location_beside_the_manifest_is_refused() -> None:
+    spec = yaml.safe_load(MINIMAL) | {"artifacts": {"uri": "file:///etc/curator/a"}}
+    spec["cluster"]["podTemplate"] = template("priorityClassName: batch")
+    with pytest.raises(DesiredError) as caught:
+        cluster_of(spec_of(yaml.safe_dump(spec)))
+    head = caught.value.problems[0]
+    assert (head.path, "lasting mounts: none" in head.message) == ("spec.artifacts.uri", True)
+
+
 def test_location_may_lie_where_a_template_mounts_a_claim() -> None:
     spec = yaml.safe_load(MINIMAL) | {"checkpoint": {"uri": "file:///data/a"}}
     mount = template(RAY % "volumeMounts: [{name: data, mountPath: /data}]")
@@ -260,7 +269,7 @@ def test_a_template_may_speak_of_the_heads_or_the_workers_container_alone() -> N
     """)
     found = [made["spec"]["containers"] for made in pods_of(with_cluster(podTemplate=pod))]
     assert [
-        [(item["name"], item["env"][0]["value"]) for item in containers] for containers in found
+        [(item["name"], item["env"][-1]["value"]) for item in containers] for containers in found
     ] == [[("ray-head", "head")], [("ray-worker", "worker")]]
 
 
