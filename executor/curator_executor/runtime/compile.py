@@ -46,7 +46,6 @@ _KUBERNETES_ONLY = (
     "cluster",
     "checkpoint",
     "dead_letters",
-    "artifacts",
     "suspend",
     "backoff_limit",
     "active_deadline_seconds",
