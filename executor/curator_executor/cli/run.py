@@ -31,7 +31,6 @@ from curator_executor.cli.prepare import Prepared, prepare
 from curator_executor.cli.samples import print_samples
 from curator_executor.cli.services import Services
 from curator_executor.core.errors import CuratorError
-from curator_executor.runtime.environment import WorkerEnvironment
 from curator_executor.runtime.ports import ProgressSink
 from curator_executor.runtime.report import new_run_id
 from curator_executor.runtime.run import RunContext, RunOutcome
@@ -160,7 +159,7 @@ class _Running:
         """Run; what failed is added to the list, also when the run ends with an error."""
         pipeline = prepared.pipeline
         context = RunContext(
-            environment=WorkerEnvironment(tuple(pipeline.python_paths), pipeline.runtime_env),
+            environment=pipeline.environment,
             run_id=self.keeper.last.run_id,
             stop=self.stop,
             checked=True,
