@@ -15,17 +15,13 @@ from pydantic import BaseModel
 from curator_api.document import write_document
 from curator_api.errors import Problem
 from curator_api.v1alpha1 import API_VERSION, KIND, PipelineSpec
+from curator_api.v1alpha1.edits import LIVE_FIELDS, LIVE_GROUP_FIELDS
 from curator_operator.desired.attempt import PipelineIdentity
 from curator_operator.desired.errors import DesiredError
 
 # The API server's limit on the data of one ConfigMap; it also holds for a package, so that the same
 # pipeline is not refused on one kind of cluster and taken on another.
 MOST_MANIFEST_BYTES = 1024 * 1024
-
-# What may change while an attempt runs, because the operator alone heeds it.
-NOT_WORK = frozenset(
-    {"suspend", "ttl_seconds_after_finished", "active_deadline_seconds", "backoff_limit"}
-)
 
 
 def manifest_of(pipeline: PipelineIdentity, spec: PipelineSpec) -> str:
@@ -36,7 +32,9 @@ def manifest_of(pipeline: PipelineIdentity, spec: PipelineSpec) -> str:
     Raises:
         DesiredError: it is larger than what the API server takes.
     """
-    given = spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(NOT_WORK))
+    given = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    for field in LIVE_FIELDS:
+        given.pop(field, None)
     text = write_document(
         {
             "apiVersion": API_VERSION,
@@ -66,24 +64,24 @@ def work_hash(spec: PipelineSpec) -> str:
     Values that are the default count as not given, so that neither the API server's defaulting nor
     an operator that knows more fields changes the hash of a running attempt.
     """
-    work = _given(spec, NOT_WORK)
+    work = _given(spec)
+    for field in LIVE_FIELDS:
+        work.pop(field, None)
     for group in work.get("cluster", {}).get("workerGroups", []):
-        for field in ("minReplicas", "maxReplicas"):
+        for field in LIVE_GROUP_FIELDS:
             group.pop(field, None)
     text = json.dumps(work, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _given(model: BaseModel, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+def _given(model: BaseModel) -> dict[str, Any]:
     """Fields that are not their default, in wire names."""
     found: dict[str, Any] = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        if name in without or (
-            not field.is_required() and value == field.get_default(call_default_factory=True)
-        ):
-            continue
-        found[field.alias or name] = _plain(value)
+        is_default = value == field.get_default(call_default_factory=True)
+        if field.is_required() or not is_default:
+            found[field.alias or name] = _plain(value)
     return found
 
 
