@@ -10,11 +10,12 @@ import re
 
 CUT = "…"
 # user:password@ in a URL, and the value after a word that names a secret. Words before the value
-# stay, so that the reader sees what was hidden.
+# stay, so that the reader sees what was hidden. Nothing unbounded stands before the words: a stage
+# may print a word of megabytes.
 _IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
 _NAMED = re.compile(
     r"(?i)(authorization\s*[:=]\s*(?:bearer\s+|basic\s+)?|"
-    r"[\w-]*(?:token|password|passwd|secret|api[_-]?key|access[_-]?key)[\w-]*[\"']?\s*[:=]\s*[\"']?)"
+    r"(?:token|password|passwd|secret|api[_-]?key|access[_-]?key)[\w-]{0,32}[\"']?\s*[:=]\s*[\"']?)"
     r"[^\s\"',;&]+"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]+")
