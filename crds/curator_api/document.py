@@ -1,7 +1,7 @@
 """YAML with line numbers: `read_document` gives plain values and where each of them stands.
 
 Called by `load`. Two things that YAML lets pass are refused here, because neither can be meant:
-a key that is given twice, and a plain `no`, `yes`, `on` or `off`, which YAML 1.1 (and so
+a key that is given twice, and a plain `no`, `yes`, `n`, `y`, `on` or `off`, which YAML 1.1 (and so
 Kubernetes) turns into a boolean. Dates and clock times stay text, as they do in Kubernetes.
 """
 
@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -64,6 +64,7 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1 as Kubernetes reads it: no dates, no base-60 numbers, `1e3` a number."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own attribute
+    bool_values: ClassVar = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
 
 _FLOAT = (
@@ -73,9 +74,15 @@ _FLOAT = (
     r"|[-+]?\.(?:inf|Inf|INF)"
     r"|\.(?:nan|NaN|NAN)"
 )
+# What kubectl's YAML reads as boolean and as number, and PyYAML does not.
+_LETTERS = r"y|Y|n|N"
+_OCTAL = r"0o[0-7_]+"
 for _kind, _pattern in (
-    ("bool", r"yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF"),
-    ("int", r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)"),
+    (
+        "bool",
+        rf"{_LETTERS}|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF",
+    ),
+    ("int", rf"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*|{_OCTAL})"),
     ("float", _FLOAT),
     ("merge", r"<<"),
     ("null", r"~|null|Null|NULL|"),
@@ -92,7 +99,8 @@ class _Dumper(yaml.SafeDumper):
     """Quotes what `_Loader` or any other reader of YAML 1.1 would take for something else."""
 
 
-_Dumper.add_implicit_resolver(f"{_TAG}float", re.compile(rf"^(?:{_FLOAT})$"), None)
+for _kind, _pattern in (("float", _FLOAT), ("bool", _LETTERS), ("int", rf"[-+]?{_OCTAL}")):
+    _Dumper.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(rf"^(?:{_pattern})$"), None)
 
 
 def write_document(value: Any) -> str:
@@ -238,7 +246,7 @@ class _Walk:
     def _scalar(self, node: yaml.ScalarNode, loc: Loc, line: int) -> None:
         text = node.value
         if node.tag == f"{_TAG}bool" and text.lower() not in ("true", "false"):
-            means = "true" if text.lower() in ("yes", "on") else "false"
+            means = "true" if text.lower() in ("y", "yes", "on") else "false"
             self._say(
                 loc, line, f"YAML reads {text} as {means}", f'Write "{text}" in quotes, or {means}'
             )

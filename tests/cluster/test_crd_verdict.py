@@ -25,6 +25,8 @@ LET_PASS = {
     "two documents": "kubectl takes them for two resources",
     "a plain no": "false when it arrives",
     "a plain yes as flag": "true when it arrives",
+    "a plain y": "true when it arrives",
+    "n as a key": "a key like any other when it arrives",
     "on as a key": "a key like any other when it arrives",
     "a number as key": "text when it arrives",
     "a key given twice": "one of them when it arrives",

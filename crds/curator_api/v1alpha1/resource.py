@@ -107,7 +107,7 @@ class PipelineSpec(SpecModel):
         None, description="Where batches go that were given up on. Kubernetes only."
     )
     artifacts: Location | None = Field(
-        None, description="Where log, report and progress history go. Kubernetes only."
+        None, description="Where log, report and progress history of a run are kept."
     )
     suspend: bool = Field(
         False, description="Drain, stop and wait until it is false again. Kubernetes only."

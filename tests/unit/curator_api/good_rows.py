@@ -62,7 +62,7 @@ GOOD: dict[str, str] = {
     "the least": spec(STAGE),
     "json": '{"apiVersion": "curator.dev/v1alpha1", "kind": "CuratorPipeline", "metadata": '
     '{"name": "a"}, "spec": {"builder": {"callable": "a.b:c"}}}',
-    "a builder with a colon": spec('builder: {callable: "my_team.pipelines:build", args: {n: 3}}'),
+    "a builder with a colon": spec('builder: {callable: "my_team.pipelines:build", args: {m: 3}}'),
     "a builder with a dot": spec("builder: {callable: my_team.pipelines.build}"),
     "a class with a colon": spec("stages: [{name: a, class: 'my_team.stages:Read'}]"),
     "a whole number of GPUs": stage("resources: {gpus: 2}"),

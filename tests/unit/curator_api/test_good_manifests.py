@@ -50,7 +50,9 @@ def test_args_are_passed_on_verbatim() -> None:
 
 
 def test_numbers_are_read_as_kubernetes_reads_them() -> None:
-    manifest = parse_manifest(stage("args: {a: 1e3, b: 0x10, c: 010, d: -1.5, e: .5, f: 1.}"))
+    manifest = parse_manifest(
+        stage("args: {a: 1e3, b: 0x10, c: 010, d: -1.5, e: .5, f: 1., g: 0o12}")
+    )
 
     assert manifest.spec.stages is not None
     assert manifest.spec.stages[0].args == {
@@ -60,6 +62,7 @@ def test_numbers_are_read_as_kubernetes_reads_them() -> None:
         "d": -1.5,
         "e": 0.5,
         "f": 1.0,
+        "g": 10,
     }
 
 

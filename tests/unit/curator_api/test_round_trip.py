@@ -39,7 +39,9 @@ VALUES = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | TEXTS
-    | st.sampled_from(["no", "on", "~", "12:30", "2024-01-01", "1e3", "0x1f", "08", "<<", "="]),
+    | st.sampled_from(
+        ["no", "on", "~", "12:30", "2024-01-01", "1e3", "0x1f", "08", "<<", "=", "y", "N", "0o12"]
+    ),
     lambda inner: st.lists(inner, max_size=3) | mappings(inner),
     max_leaves=4,
 )
