@@ -218,7 +218,7 @@ def test_a_builder_may_hand_out_the_same_stages_again() -> None:
 # Up to a stage.
 THREE = (
     "stages: [{name: a, class: HERE.Keep}, {name: b, class: HERE.Several, "
-    "args: {parts: [x, \"y\"]}}, {name: c, class: nowhere.AtAll}]"
+    'args: {parts: [x, "y"]}}, {name: c, class: nowhere.AtAll}]'
 )
 
 
