@@ -36,14 +36,21 @@ MADE: dict[str, tuple[Plan, str, str]] = {
     "suspend": (look(pipeline(running(), spec(suspend=True)), job=job()), "Suspending", "Normal"),
     "lost": (look(pipeline(running()), job=job("absent")), "AttemptLost", "Warning"),
     "done": (look(pipeline(running()), job=job("SUCCEEDED")), "Succeeded", "Normal"),
-    "failed": (look(pipeline(running()), job=job("FAILED", exit_code=2)), "ManifestRefused", "Warning"),
+    "failed": (
+        look(pipeline(running()), job=job("FAILED", exit_code=2)),
+        "ManifestRefused",
+        "Warning",
+    ),
     "stalled": (
-        look(pipeline(running(last_progress_time="2020-01-01T00:00:00Z")), job=job(),
-             snapshot=snapshot(inputs_done=0, stages=[], elapsed_s=5000.0)),
+        look(
+            pipeline(running(last_progress_time="2020-01-01T00:00:00Z")),
+            job=job(),
+            snapshot=snapshot(inputs_done=0, stages=[], elapsed_s=5000.0),
+        ),
         "Stalled",
         "Warning",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", MADE)
