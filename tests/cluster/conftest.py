@@ -14,7 +14,7 @@ from types import FrameType
 import pytest
 from kubernetes import client
 
-from tests.cluster import binaries
+from tests.cluster import binaries, kuberay
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.head_containers import HeadContainers
 from tests.cluster.kubelet import Kubelet
@@ -25,15 +25,19 @@ from tests.cluster.ray_head import RayHead
 from tests.cluster.ray_heads import RayHeads
 
 CURATOR_CRD = binaries.ROOT / "crds" / "curatorpipelines.yaml"
+# Alone on two cores everything is up in 20 s; beside other work it has taken over a minute.
+TEST_ENDS_WITHIN_S = 240
 TOKEN_KEY = "a key for tests alone, and long enough for them"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is collected here."""
+    """Mark what is collected here; the first test of a run also waits for all that is started."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.cluster)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(TEST_ENDS_WITHIN_S))
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
@@ -69,9 +73,8 @@ def curator_crd(control_plane: ControlPlane) -> None:
 
 @pytest.fixture(scope="session")
 def kuberay_crds(control_plane: ControlPlane) -> None:
-    """The API server knows KubeRay's resources, as the pinned version of KubeRay has them."""
-    module = binaries.module_directory("kuberay", binaries.KUBERAY)
-    control_plane.install_crds(*sorted((module / "config" / "crd" / "bases").glob("*.yaml")))
+    """The API server knows KubeRay's resources; RayClusters as the pinned version has them."""
+    control_plane.install_crds(*kuberay.crds(control_plane.directory))
 
 
 @pytest.fixture(scope="session")

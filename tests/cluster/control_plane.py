@@ -19,7 +19,7 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -149,13 +149,11 @@ class ControlPlane:
         made = [
             json.loads(self._ask(path, each.read_bytes(), "application/yaml")) for each in paths
         ]
-        kinds = {
-            f"{spec['group']}/{version['name']}/{spec['names']['plural']}"
-            for spec in (each["spec"] for each in made)
-            for version in spec["versions"]
-            if version["served"]
-        }
-        eventually(lambda: kinds <= self._served(), f"the API lists {', '.join(sorted(kinds))}")
+        for spec in (each["spec"] for each in made):
+            plural = spec["names"]["plural"]
+            for version in (each["name"] for each in spec["versions"] if each["served"]):
+                name = f"{spec['group']}/{version}"
+                eventually(partial(self._serves, name, plural), f"the API lists {name} {plural}")
         self._programs["kube-controller-manager"].kill()
         self._start_controllers()
 
@@ -245,15 +243,13 @@ class ControlPlane:
         self._programs.clear()
         shutil.rmtree(self.directory / "etcd", ignore_errors=True)
 
-    def _served(self) -> set[str]:
-        """Every `group/version/plural` that the API lists now."""
-        found: set[str] = set()
-        for group in json.loads(self._ask("/apis"))["groups"]:
-            for version in group["versions"]:
-                name = version["groupVersion"]
-                listed = json.loads(self._ask(f"/apis/{name}"))
-                found |= {f"{name}/{each['name']}" for each in listed["resources"]}
-        return found
+    def _serves(self, version: str, plural: str) -> bool:
+        """Whether the API lists a kind of `group/version`."""
+        try:
+            listed = json.loads(self._ask(f"/apis/{version}"))
+        except AssertionError:  # 404: not even the group
+            return False
+        return plural in {each["name"] for each in listed["resources"]}
 
     def _answers(self) -> bool:
         """Whether the API server is up; its certificate, its own authority, is there before."""

@@ -86,7 +86,8 @@ class Kubelet:
         node_type: str | None = None,
         group: str | None = None,
     ) -> None:
-        """From now on this happens to pods of a namespace, those that are there and new ones.
+        """From now on this happens to pods of a namespace: to new ones soon, and to those that are
+        there before this returns.
 
         A later call overrides earlier ones for the pods that it covers.
 
@@ -102,8 +103,9 @@ class Kubelet:
         with self._lock:
             self._check()
             self._rules.append(Rule(namespace, wanted, happening))
-            for pod in list(self._pods.values()):
-                self._sync(pod)
+            # The watch may not have told of pods yet that the test has already seen.
+            for pod in self._list(namespace):
+                self._note("MODIFIED", pod)
 
     def happen(self, happening: Happening, namespace: str, name: str) -> None:
         """This happens to one pod now, once; it is written when this returns.
@@ -124,8 +126,8 @@ class Kubelet:
         """Pods that were held end, and later ones at once."""
         with self._lock:
             self._held.discard(namespace)
-            for pod in list(self._pods.values()):
-                self._sync(pod)
+            for pod in self._list(namespace):
+                self._note("MODIFIED", pod)
 
     def head(self, namespace: str, cluster: str) -> Json | None:
         """The head pod of a RayCluster whose containers all run; None while there is none."""
@@ -218,6 +220,11 @@ class Kubelet:
             return
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
         self._core.delete_namespaced_pod(name, namespace, body=options, _preload_content=False)
+
+    def _list(self, namespace: str) -> list[Json]:
+        answer = self._core.list_namespaced_pod(namespace, _preload_content=False)
+        pods: list[Json] = json.loads(answer.data)["items"]
+        return pods
 
     def _read(self, namespace: str, name: str) -> Json:
         answer = self._core.read_namespaced_pod(name, namespace, _preload_content=False)

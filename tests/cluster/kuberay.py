@@ -5,6 +5,7 @@ Used by the `kuberay_operator` fixture and by tests that look at RayClusters.
 
 from __future__ import annotations
 
+import json
 import os
 import urllib.request
 from pathlib import Path
@@ -76,6 +77,45 @@ class KubeRayOperator:
     def log_text(self) -> str:
         """All that it has logged."""
         return self._program.log_text() if self._program else ""
+
+
+def crds(directory: Path) -> list[Path]:
+    """Definitions of the kinds that KubeRay's operator watches.
+
+    RayClusters as the pinned version has them. Of RayJobs and RayServices, which nothing here
+    makes, only that they exist: their own are 2.3 MB of pod templates, over which an API server
+    spends 6 s of processor time.
+
+    Args:
+        directory: where those two are written.
+    """
+    module = binaries.module_directory("kuberay", binaries.KUBERAY)
+    found = [module / "config" / "crd" / "bases" / "ray.io_rayclusters.yaml"]
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    for kind in ("RayJob", "RayService"):
+        plural = f"{kind.lower()}s"
+        version = {
+            "name": "v1",
+            "served": True,
+            "storage": True,
+            "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": anything},
+        }
+        definition = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.ray.io"},
+            "spec": {
+                "group": "ray.io",
+                "names": {"kind": kind, "plural": plural},
+                "scope": "Namespaced",
+                "versions": [version],
+            },
+        }
+        path = directory / f"{plural}.json"
+        path.write_text(json.dumps(definition))
+        found.append(path)
+    return found
 
 
 def ray_cluster(name: str, **spec: Any) -> dict[str, Any]:

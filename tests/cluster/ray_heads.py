@@ -116,10 +116,11 @@ class RayHeads:
         container_of: the head's running container by namespace and cluster; None: there is none,
             and the connection is closed as if nobody listened. Called for every request, from
             threads.
-        script: how jobs go on heads that have no script of their own.
+        script: how jobs go.
 
     Attributes:
         url: what stands before `/{namespace}/{cluster}`.
+        script: how jobs go on heads that nobody asked for yet.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class RayHeads:
     ) -> None:
         self.url = ""
         self._container_of = container_of
-        self._script = script or Script()
+        self.script = script or Script()
         self._heads: dict[tuple[str, str], Head] = {}
         self._lock = threading.Lock()
         self._ahead_s = 0.0
@@ -161,7 +162,7 @@ class RayHeads:
     def head(self, namespace: str, cluster: str) -> Head:
         """The head of a cluster; it comes to be when it is first asked for, here or by HTTP."""
         with self._lock:
-            return self._heads.setdefault((namespace, cluster), Head(self._script))
+            return self._heads.setdefault((namespace, cluster), Head(self.script))
 
     def heads(self) -> dict[tuple[str, str], Head]:
         """All that were asked for so far, by namespace and cluster."""
