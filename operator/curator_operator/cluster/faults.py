@@ -6,6 +6,7 @@ For tests of what survives a crash; off unless the environment has
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from curator_operator.reconcile.actions import ACTIONS
 
+logger = logging.getLogger(__name__)
 VARIABLE = "CURATOR_FAULT"
 WRITE_STATUS = "WriteStatus"
 POINTS: tuple[str, ...] = (WRITE_STATUS, *(action.__name__ for action in ACTIONS))
@@ -76,4 +78,5 @@ class Faults:
             return
         self._seen += 1
         if self._seen == self._fault.nth:
+            logger.critical("fault point", extra={"when": when, "what": name})
             self._end()
