@@ -217,10 +217,18 @@ class Case:
         return bool(took and answers and took != answers)
 
     @property
+    def unauthorized(self) -> bool:
+        """Whether the head answers, but refuses the operator's token."""
+        return self.job.state == "unreachable" and self.job.message.startswith("Unauthorized")
+
+    @property
     def unreachable_s(self) -> float:
         """Seconds since the head last answered; 0 while it does."""
         since = self.job.unreachable_since
         if self.job.state != "unreachable" or since is None:
+            return 0.0
+        if self.unauthorized and self.head_lives:
+            # It lives and may well work: another token, not another attempt, is what it takes.
             return 0.0
         return max(0.0, self.now - since)
 

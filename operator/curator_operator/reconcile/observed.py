@@ -136,6 +136,8 @@ class JobSeen:
         state: `unknown`: not asked yet; `unreachable`: no answer; `absent`: the head does not
             know it; else Ray's own.
         at: when that was.
+        message: Ray's; where there was no answer why, beginning with `Unauthorized` if the head
+            refuses the token.
         head_container_id: of the head container that answered.
         exit_code: of the driver, once it ended.
         driver_address: node of the driver, for an existing cluster.

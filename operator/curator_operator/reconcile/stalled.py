@@ -32,7 +32,8 @@ def stalled(case: Case, status: PipelineStatus) -> tuple[Says, float | None]:
     limit_s = case.settings.stalled_after_s
     idle_s = _idle_s(case, status, seen.snapshot)
     if idle_s < limit_s:
-        return Says("Stalled", "False", Reason.TASKS_FINISH), limit_s - idle_s
+        again_s = min(limit_s - idle_s, NO_REPORT_S - silent_s)
+        return Says("Stalled", "False", Reason.TASKS_FINISH), again_s
     message = f"nothing finished for {duration(limit_s)} or longer{_where(seen.snapshot)}"
     return Says("Stalled", "True", Reason.NO_TASK_FINISHED, message), None
 

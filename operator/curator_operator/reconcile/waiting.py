@@ -157,11 +157,17 @@ def _own(case: Case, cluster: ClusterSeen) -> Waiting | None:
 
 def _silent(case: Case) -> Waiting | None:
     refused = refusal_of(case.observed.refusals, "SubmitJob")
-    if refused is not None and refused.code in (401, 403):
+    said = refused.message if refused is not None and refused.code in (401, 403) else ""
+    if said or case.unauthorized:
+        todo = (
+            "see that spec.cluster.existing.authSecretRef names the cluster's token"
+            if case.existing
+            else "see that the operator's key is the one it had when the cluster was made"
+        )
         return Waiting(
             Reason.HEAD_UNAUTHORIZED,
             f"the Ray head of {case.cluster_name} refuses the operator's token: "
-            f"{clean(refused.message, _LONGEST)}; see that its Secret is the one it began with",
+            f"{clean(said or case.job.message, _LONGEST)}; {todo}",
             warns=True,
         )
     since = case.job.unreachable_since

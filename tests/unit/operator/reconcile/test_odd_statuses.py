@@ -19,6 +19,7 @@ from tests.unit.operator.reconcile.seen import (
     look,
     pipeline,
     running,
+    spec,
     starting,
     submitted,
 )
@@ -118,3 +119,10 @@ def test_every_condition_and_the_status_name_the_generation() -> None:
     made = look(pipeline(running(), generation=9), job=job())
     assert made.status.observed_generation == 9
     assert {one.observed_generation for one in made.status.conditions} == {9}
+
+
+def test_a_wiped_attempt_does_not_strand_its_cluster_when_it_is_suspended() -> None:
+    work = spec(suspend=True)
+    first = look(pipeline(PipelineStatus(), work))
+    assert (first.status.phase, first.status.attempt) == ("Suspending", 1)
+    assert done(look(pipeline(first.status, work))) == ["DeleteRayCluster"]

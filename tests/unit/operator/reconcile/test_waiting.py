@@ -275,6 +275,15 @@ def test_a_head_that_refuses_the_token_is_said() -> None:
     assert conditions(made)["ClusterReady"] == ("False", "HeadUnauthorized")
 
 
+def test_a_head_that_refuses_the_token_is_never_taken_for_lost() -> None:
+    seen = unreachable(5000, message="Unauthorized: 401")
+    made = look(pipeline(running()), job=seen)
+    assert (made.status.phase, made.status.attempt) == ("Running", 1)
+    assert conditions(made)["ClusterReady"] == ("False", "HeadUnauthorized")
+    gone = look(pipeline(running()), job=seen, pods=(worker(),))
+    assert gone.status.attempt == 2
+
+
 def test_a_head_that_went_is_said_at_once_and_lost_only_later() -> None:
     made = look(pipeline(running()), job=unreachable(3), pods=(worker(),))
     assert conditions(made)["ClusterReady"] == ("False", "HeadGone")
