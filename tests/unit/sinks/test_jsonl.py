@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +43,20 @@ def test_line_that_does_not_fit_on_the_disk_is_an_error() -> None:
     with pytest.raises(OSError, match="No space left"):
         sink.publish(snapshot(0.1))
     sink.stop()
+
+
+def test_line_of_which_only_a_part_was_taken_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AlmostFull(io.BytesIO):
+        def write(self, line: Any) -> int:
+            return super().write(line[:10])
+
+    sink = JsonLinesSink(tmp_path / "progress.jsonl")
+    sink.stop()
+    monkeypatch.setattr(sink, "_file", AlmostFull())
+    with pytest.raises(OSError, match="No space left"):
+        sink.publish(snapshot(0.1))
 
 
 def test_older_file_is_replaced(tmp_path: Path) -> None:
