@@ -114,8 +114,7 @@ def test_ctrl_c_inside_a_step_lets_the_step_end(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_drain_wakes_a_run_in_which_nothing_happens(marks: Marks) -> None:
-    """No tick is due for a minute: without being woken it would take that long."""
+def test_drain_from_another_thread_ends_a_run_in_which_nothing_happens(marks: Marks) -> None:
     stop = StopRequest()
 
     def wait_for_ever(task: Number) -> Number:

@@ -240,6 +240,30 @@ def test_progress_goes_on_while_workers_end() -> None:
     assert max(gaps) < 1.2
 
 
+def test_request_ends_the_wait_for_things_to_happen() -> None:
+    """The next thing is due in minutes: a decision on scaling, the end of the batch later still."""
+    asked: list[float] = []
+
+    class Waiting(SimulatedPool):
+        submitted = False
+
+        def submit(self, call: Any) -> None:
+            self.submitted = True
+            super().submit(call)
+
+        def wait(self, timeout_s: float | None) -> Sequence[Event]:
+            if self.submitted and not asked:
+                asked.append(self.now())
+                loop.cancel(KeyboardInterrupt())
+            return super().wait(timeout_s)
+
+    workload = work_of(StageWork(batch_s=500.0), tasks=1)
+    loop = loop_on(workload, pool=Waiting(plan_pools(workload.stages, fuse=False), NODES, workload))
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    assert loop.pool.now() < asked[0] + INTERRUPTED_DRAIN_S + 1.5
+
+
 def test_run_that_had_failed_before_ctrl_c_ends_with_its_error() -> None:
     workload = work_of(
         StageWork(batch_s=0.5, raises_on=frozenset({(10,)})),
