@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -250,6 +251,10 @@ def worst(stages: int, text: str) -> dict[str, Any]:
 def test_a_status_fits_with_a_hundred_stages_and_the_worst_of_texts(text: str) -> None:
     status = follow(running(), **worst(100, text))
     assert size_bytes(status) <= MOST_BYTES
+    written = json.dumps(status.model_dump(mode="json", by_alias=True, exclude_none=True))
+    for one in "<>&":  # as Go's encoder does
+        written = written.replace(one, f"\\u{ord(one):04x}")
+    assert len(written) <= 32 * 1024
     assert "status is full" in (status.message or "")
     assert status.submission_id
     assert status.head_container_id

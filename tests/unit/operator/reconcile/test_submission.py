@@ -102,3 +102,14 @@ def test_after_the_submission_only_the_secret_is_made_again() -> None:
 def test_a_status_that_names_another_cluster_is_put_right() -> None:
     made = look(pipeline(running(ray_cluster="someone-elses")), job=job())
     assert made.status.ray_cluster == CLUSTER
+
+
+def test_what_the_head_before_preemption_said_does_not_count_against_the_next() -> None:
+    """1. killed on head-1 by pre-emption. 2. submitted to head-2. 3. the poll is still head-1's."""
+    second = "containerd://head-2"
+    made = look(
+        pipeline(submitted(head_container_id=second)),
+        pods=(head(second),),
+        job=job("FAILED", exit_code=137),
+    )
+    assert (made.status.phase, made.status.attempt) == ("Starting", 1)

@@ -242,6 +242,8 @@ def test_somebody_elses_cluster_of_that_name_is_never_touched() -> None:
     made = bare(pipeline(starting()), clusters=(theirs,))
     assert conditions(made)["ClusterReady"] == ("False", "NameTaken")
     assert done(made) == []
+    second = starting(attempt=2, ray_cluster=CLUSTER[:-1] + "2")
+    assert "DeleteRayCluster" not in done(bare(pipeline(second), clusters=(theirs,)))
 
 
 def test_the_cluster_of_an_earlier_attempt_goes_before_the_next_is_made() -> None:
