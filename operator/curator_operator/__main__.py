@@ -157,8 +157,9 @@ class Operator:
             with _shrug("cannot look for KubeRay"):
                 for key in await self.listing.clusters():
                     self.queue.add(key)
-                if self.cache.kuberay and self.settings.namespaces:
-                    # With all namespaces kopf notices by itself.
+                if self.cache.kuberay:
+                    # With some namespaces kopf does not look for kinds that come later; with all
+                    # it does, but misses one that is listed later than it is established.
                     self._end_watches.set()
 
     async def watch(self, stopping: asyncio.Event, on_signal: Callable[[], None]) -> None:

@@ -67,7 +67,8 @@ class Listing:
         before = self._cache.kuberay
         try:
             changed = await self._kind("clusters", RAYCLUSTERS, SELECTOR, self._cache.put_cluster)
-            self._cache.kuberay = True
+            # kopf goes by the list of kinds, which may be a little behind the kind itself.
+            self._cache.kuberay = before or await self._api.knows(RAYCLUSTERS)
         except ApiRefused as refused:
             if not refused.not_found:
                 raise

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from curator_operator.cluster.client import (
     CONFIG_MAPS,
@@ -18,7 +16,7 @@ from curator_operator.cluster.client import (
     Resource,
 )
 from curator_operator.cluster.performing import Conflict, Gone, Place, Tools, look_again, performs
-from curator_operator.cluster.reduce import cluster_seen
+from curator_operator.cluster.reduce import cluster_seen, owner_uid
 from curator_operator.desired.children import token, with_token
 from curator_operator.desired.labels import ATTEMPT, FINALIZER, MANAGER
 from curator_operator.reconcile.actions import (
@@ -106,7 +104,7 @@ async def create_config_map(tools: Tools, place: Place, action: CreateConfigMap)
         if not refused.already_exists:
             raise
         found = await tools.api.get(CONFIG_MAPS, pipeline.namespace, action.name)
-        if _owner(found) != pipeline.uid:
+        if owner_uid(found) != pipeline.uid:
             raise NameTaken("ConfigMap", action.name) from refused
     place.entry.children.add(f"ConfigMap/{action.name}")
 
@@ -123,7 +121,7 @@ async def create_ray_cluster(tools: Tools, place: Place, action: CreateRayCluste
         if not refused.already_exists:
             raise
         made = await tools.api.get(RAYCLUSTERS, pipeline.namespace, action.name)
-        if _owner(made) != pipeline.uid:
+        if owner_uid(made) != pipeline.uid:
             now = datetime.now(UTC).timestamp()
             place.entry.strangers[action.name] = (now, cluster_seen(made))
             raise NameTaken("RayCluster", action.name) from refused
@@ -222,11 +220,6 @@ async def emit_event(tools: Tools, place: Place, action: EmitEvent) -> None:
         if not refused.already_exists:
             raise
     place.entry.told.add(action.key)
-
-
-def _owner(obj: Mapping[str, Any]) -> str:
-    owners = obj["metadata"].get("ownerReferences") or ()
-    return next((str(one["uid"]) for one in owners if one.get("controller")), "")
 
 
 def _digest(uid: str, key: str) -> str:

@@ -7,19 +7,23 @@ stands under the name of ours.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
+from curator_api.v1alpha1.status import ENDED
 from curator_operator.cluster.cache import Cache, Entry
-from curator_operator.cluster.client import PODS, RAYCLUSTERS, ApiRefused, KubeApi
+from curator_operator.cluster.client import CONFIG_MAPS, PODS, RAYCLUSTERS, ApiRefused, KubeApi
 from curator_operator.cluster.reduce import (
     CLUSTER_LABEL,
     HEAD_SELECTOR,
     PipelineKey,
     cluster_seen,
     head_container_id,
+    owner_uid,
     pod_seen,
 )
 from curator_operator.cluster.targets import existing_of
+from curator_operator.desired.names import config_map_name
 from curator_operator.reconcile.observed import (
     ClusterSeen,
     Observed,
@@ -28,6 +32,7 @@ from curator_operator.reconcile.observed import (
     Refusal,
 )
 
+logger = logging.getLogger(__name__)
 # How old an answer about an object that no watch covers may be.
 LOOK_S = 10.0
 # Waiting reasons of a container that lacks its ConfigMap or Secret.
@@ -59,6 +64,7 @@ class Reader:
         pipeline = entry.pipeline.seen
         await self._look_at_existing(entry, pipeline, now)
         await self._look_at_strangers(entry, pipeline, now)
+        await self._look_for_leftover(entry, pipeline)
         _doubt_children(entry, now)
         # The pipeline may have changed, or gone, while the API server was asked.
         if entry.pipeline is None:
@@ -108,6 +114,32 @@ class Reader:
                     raise
                 continue
             entry.strangers[name] = (now, cluster_seen(found))
+
+    async def _look_for_leftover(self, entry: Entry, pipeline: PipelineSeen) -> None:
+        """After an end, once: is the ConfigMap still there? An operator may have died before it
+        was deleted, and nobody watches ConfigMaps.
+        """
+        status = pipeline.status
+        if status.phase not in ENDED or not status.attempt or entry.leftover_looked_for:
+            return
+        entry.leftover_looked_for = True
+        name = config_map_name(pipeline.name, pipeline.uid, status.attempt)
+        if f"ConfigMap/{name}" in entry.children or existing_of(pipeline) is not None:
+            return
+        try:
+            found = await self._api.get(CONFIG_MAPS, pipeline.namespace, name)
+        except ApiRefused as refused:
+            if not refused.not_found:
+                logger.warning(
+                    "cannot look for leftovers",
+                    extra={
+                        "pipeline": f"{pipeline.namespace}/{pipeline.name}",
+                        "why": str(refused),
+                    },
+                )
+            return
+        if owner_uid(found) == pipeline.uid:
+            entry.children.add(f"ConfigMap/{name}")
 
     async def _head_pods(self, namespace: str, cluster: str) -> tuple[PodSeen, ...]:
         selector = f"{CLUSTER_LABEL}={cluster},{HEAD_SELECTOR}"

@@ -62,6 +62,12 @@ def owner_key(obj: Object) -> PipelineKey | None:
     return PipelineKey(obj["metadata"]["namespace"], name) if name else None
 
 
+def owner_uid(obj: Object) -> str:
+    """Uid of an object's controller; "" where it has none."""
+    owners = obj["metadata"].get("ownerReferences") or ()
+    return next((str(one.get("uid", "")) for one in owners if one.get("controller")), "")
+
+
 def seconds(text: Any) -> float:
     """Seconds since 1970 of an RFC 3339 time; 0 where there is none."""
     if not isinstance(text, str) or not text:
@@ -98,13 +104,12 @@ def cluster_seen(obj: Object) -> ClusterSeen:
     meta = obj["metadata"]
     spec = _map(obj.get("spec"))
     status = _map(obj.get("status"))
-    owners = [one for one in meta.get("ownerReferences") or () if one.get("controller")]
     attempt = str(_map(meta.get("labels")).get(ATTEMPT, ""))
     return ClusterSeen(
         name=meta["name"],
         uid=meta["uid"],
         resource_version=str(meta.get("resourceVersion", "")),
-        owner_uid=str(owners[0].get("uid", "")) if owners else "",
+        owner_uid=owner_uid(obj),
         attempt=int(attempt) if attempt.isdigit() else 0,
         spec=_changeable(spec),
         suspended=bool(spec.get("suspend")),

@@ -21,6 +21,7 @@ from tests.unit.operator.cluster.fakes import (
     KEY,
     NOW,
     RUNNING,
+    UID,
     ScriptedApi,
     cache_with,
     head_pod,
@@ -144,6 +145,35 @@ def test_children_are_doubted_where_a_pod_lacks_one() -> None:
     assert observe(cache, now=NOW + 75).children == frozenset()
 
 
+CONFIG_MAP = f"/api/v1/namespaces/team-a/configmaps/{CLUSTER}-pipeline"
+ENDED = {**RUNNING, "phase": "Succeeded"}
+
+
+def test_what_a_dead_operator_left_after_the_end_is_found_once() -> None:
+    cache = cache_with(status=ENDED)
+    owner = [{"uid": UID, "controller": True}]
+    api = ScriptedApi({("GET", CONFIG_MAP): {"metadata": {"ownerReferences": owner}}})
+    assert observe(cache, api).children == {f"ConfigMap/{CLUSTER}-pipeline"}
+    cache.entry(KEY).children.clear()
+    assert observe(cache, api).children == frozenset()
+    assert len(api.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [refused(404, "NotFound"), refused(403, "Forbidden"), {"metadata": {"ownerReferences": []}}],
+)
+def test_what_is_not_ours_is_not_left_over(answer: Any) -> None:
+    api = ScriptedApi({("GET", CONFIG_MAP): answer})
+    assert observe(cache_with(status=ENDED), api).children == frozenset()
+
+
+def test_nothing_is_left_over_while_it_runs() -> None:
+    api = ScriptedApi()
+    observe(cache_with(status=RUNNING), api)
+    assert api.asked == []
+
+
 # Listings
 
 
@@ -203,8 +233,12 @@ def test_without_kuberay_everything_else_is_listed() -> None:
 
 def test_every_pipeline_is_looked_at_when_kuberay_comes() -> None:
     cache = cache_with()
-    one, _ = listing(cache, clusters=[refused(404, "NotFound"), of()])
+    one, api = listing(cache, clusters=[refused(404, "NotFound"), of(), of()])
     assert asyncio.run(one.clusters()) == {KEY}
+    # Served already, but not yet on the list of kinds, by which kopf goes.
+    assert asyncio.run(one.clusters()) == set()
+    assert cache.kuberay is False
+    api.answers["GET", "/apis/ray.io/v1"] = {"resources": [{"name": "rayclusters"}]}
     assert asyncio.run(one.clusters()) == {KEY}
     assert cache.kuberay is True
 
