@@ -15,8 +15,10 @@ from typing import Any
 
 from curator_api.errors import Problem, did_you_mean, shown
 from curator_api.v1alpha1 import ClusterSpec, PipelineSpec, WorkerGroup
+from curator_operator.desired.names import HEAD_CONTAINER
 from curator_operator.desired.templates import (
     OWN_VOLUME_PREFIX,
+    containers_in,
     mount_problems,
     template_problems,
     variable_problems,
@@ -30,6 +32,8 @@ _EXTENDED_RESOURCE = re.compile(
     r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?/[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?"
 )
 _HEAD_GROUP = "headgroup"
+# The first Ray that asks for a token; KubeRay makes nothing of a RayCluster with an older one.
+_OLDEST_RAY = (2, 52, 0)
 _CLUSTER = "spec.cluster"
 
 
@@ -60,6 +64,13 @@ def check_pods(
 
 
 def _cluster_problems(cluster: ClusterSpec) -> Iterator[Problem]:
+    version = cluster.ray_version
+    if version is not None and tuple(map(int, version.split("."))) < _OLDEST_RAY:
+        yield Problem(
+            f"{_CLUSTER}.rayVersion",
+            f"wanted {'.'.join(map(str, _OLDEST_RAY))} or newer, which can ask for a token; got "
+            f"{version}",
+        )
     for position, group in enumerate(cluster.worker_groups):
         where = f"{_CLUSTER}.workerGroups[{position}]"
         if group.name == _HEAD_GROUP:
@@ -76,6 +87,13 @@ def _cluster_problems(cluster: ClusterSpec) -> Iterator[Problem]:
     for position, group in enumerate(cluster.worker_groups):
         where = f"{_CLUSTER}.workerGroups[{position}].podTemplate"
         yield from template_problems(where, group.pod_template)
+        for at, container in enumerate(containers_in(group.pod_template)):
+            if container.get("name") == HEAD_CONTAINER:
+                yield Problem(
+                    f"{where}.spec.containers[{at}].name",
+                    f"{HEAD_CONTAINER} is in no pod of a worker group",
+                    "Put it into spec.cluster.podTemplate",
+                )
 
 
 def _accelerator_problems(where: str, group: WorkerGroup) -> Iterator[Problem]:

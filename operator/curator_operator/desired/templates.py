@@ -130,6 +130,11 @@ def template_problems(where: str, template: Mapping[str, Any]) -> Iterator[Probl
     yield from _pod_problems(f"{where}.spec", _mapping(template.get("spec")))
 
 
+def containers_in(template: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The containers of a pod template that may be malformed."""
+    return _entries(_mapping(template.get("spec")), "containers")
+
+
 def _pod_problems(where: str, pod: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _kind_problems(where, pod, _POD_KINDS)
     for key, why in _POD_FIELDS.items():

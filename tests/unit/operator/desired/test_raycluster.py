@@ -175,3 +175,13 @@ def test_accelerator_is_an_extended_resource(name: str) -> None:
 def test_no_group_is_called_what_kuberay_calls_the_head() -> None:
     with pytest.raises(DesiredError, match=r"spec\.cluster\.workerGroups\[0\]\.name: headgroup"):
         cluster_of(with_group(name="headgroup"))
+
+
+@pytest.mark.parametrize("version", ["2.51.9", "1.99.0"])
+def test_ray_that_cannot_ask_for_a_token_is_refused(version: str) -> None:
+    with pytest.raises(DesiredError, match=r"spec\.cluster\.rayVersion: wanted 2\.52\.0 or newer"):
+        cluster_of(with_cluster(rayVersion=version))
+
+
+def test_oldest_ray_with_tokens_is_taken() -> None:
+    assert cluster_of(with_cluster(rayVersion="2.52.0"))["spec"]["rayVersion"] == "2.52.0"

@@ -273,6 +273,13 @@ def test_a_template_may_speak_of_the_heads_or_the_workers_container_alone() -> N
     ] == [[("ray-head", "head")], [("ray-worker", "worker")]]
 
 
+def test_a_groups_template_cannot_speak_of_the_head() -> None:
+    """It would be dropped, and nobody would know."""
+    pod = template("containers: [{name: ray-head, env: [{name: A, value: b}]}]")
+    with pytest.raises(DesiredError, match=r"containers\[0\]\.name: ray-head is in no pod"):
+        cluster_of(with_group(podTemplate=pod))
+
+
 @pytest.mark.parametrize("name", ["ray", "ray-head", "ray-worker"])
 def test_rays_container_is_guarded_under_each_of_its_names(name: str) -> None:
     pod = template(f"containers: [{{name: {name}, command: [bash]}}]")
