@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,9 +42,9 @@ _C4_CUT_OFF = "..."
 class _TextChange(DocumentStage):
     """Gives every document a new text; documents whose text becomes empty are dropped."""
 
+    @abstractmethod
     def change(self, text: str) -> str:
         """The new text."""
-        raise NotImplementedError
 
     def process(self, task: DocumentBatch) -> DocumentBatch | None:
         """The documents with their new texts; None if none is left."""

@@ -8,8 +8,10 @@ a spool on disk; memory holds ids and hashes, and those only while `finish` runs
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,8 @@ from curator_executor.stages.spool import TaskSpool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+log = logging.getLogger("curator_executor.stages")
 
 TEXT_HASH_COLUMN = "_curator_text_hash"
 NORMALIZE = ("none", "spaces", "words")
@@ -49,10 +53,11 @@ class _SpooledDedup(DocumentStage):
     key_column: str
     reason: str
 
+    @abstractmethod
     def keyed(self, table: pa.Table) -> pa.Table:
         """The table with its column of keys."""
-        raise NotImplementedError
 
+    @abstractmethod
     def originals(self, spool: TaskSpool, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
         """For each document, in the spool's order, the position of the one to keep.
 
@@ -60,7 +65,6 @@ class _SpooledDedup(DocumentStage):
             spool: all batches.
             ranks: position of each document in the order of ids.
         """
-        raise NotImplementedError
 
     def process(self, task: DocumentBatch) -> None:
         """Take a batch in; one that is here already changes nothing.
@@ -78,8 +82,10 @@ class _SpooledDedup(DocumentStage):
         spool = self._spool()
         started = time.perf_counter()
         ids = self._all_ids(spool)
+        order = pc.array_sort_indices(ids)
         ranks = np.empty(len(ids), dtype=np.int64)
-        ranks[pc.array_sort_indices(ids).to_numpy()] = np.arange(len(ids))
+        ranks[order.to_numpy()] = np.arange(len(ids))
+        self._tell_of_repeated_ids(ids.take(order))
         original = self.originals(spool, ranks)
         self._log_metric("matching_s", time.perf_counter() - started)
         first = 0
@@ -89,6 +95,23 @@ class _SpooledDedup(DocumentStage):
             first = last
             if survivors is not None:
                 yield survivors
+
+    def _tell_of_repeated_ids(self, in_order: pa.Array) -> None:
+        """Say that ids occur more than once: by them it is not settled which document stays."""
+        if len(in_order) < 2:
+            return
+        is_repeated = pc.equal(in_order[1:], in_order[:-1])
+        repeated = pc.sum(is_repeated).as_py()
+        if repeated:
+            self._log_metric("repeated_ids", repeated)
+            log.warning(
+                "stage %s: %d documents have an id in column %r that another one has, %s for one; "
+                "of duplicates with the same id it is not the id that says which one stays",
+                self.name,
+                repeated,
+                self.id_field,
+                in_order[1:].filter(is_repeated)[0],
+            )
 
     def _survivors(
         self, task: Any, original: NDArray[np.int64], first: int, ids: pa.Array

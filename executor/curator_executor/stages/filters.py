@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,9 @@ from curator_executor.stages.text_view import TextView
 class _FilterStage(DocumentStage):
     """Keeps the documents that no reason speaks against."""
 
+    @abstractmethod
     def why_dropped(self, text: str) -> str | None:
         """Why a text is dropped, or None."""
-        raise NotImplementedError
 
     def process(self, task: DocumentBatch) -> DocumentBatch | None:
         """The documents that stay; None if none do."""

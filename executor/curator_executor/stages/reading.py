@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,9 +93,9 @@ class ReadStage(ProcessingStage[FileGroupTask, DocumentBatch]):
                 }
                 yield DocumentBatch(dataset_name=task.dataset_name, data=table, _metadata=metadata)
 
+    @abstractmethod
     def _read(self, path: str, name: str) -> Iterator[tuple[int, int, pa.Table]]:
         """(first row, last row, documents) of each batch of a file; rows count from 1."""
-        raise NotImplementedError
 
     def refuse(self, where: str, reason: str, detail: str) -> None:
         """Raise, or count what is left out."""

@@ -13,6 +13,7 @@ import logging
 import math
 import posixpath
 import re
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,11 +176,13 @@ class _Writer(ProcessingStage[DocumentBatch, FileGroupTask]):
             )
         return table.select(self.fields)
 
+    @abstractmethod
     def _suffix(self) -> str:
-        raise NotImplementedError
+        """End of the file's name."""
 
+    @abstractmethod
     def _encode(self, table: pa.Table) -> bytes:
-        raise NotImplementedError
+        """Content of the file."""
 
 
 def _key(task: DocumentBatch) -> str:

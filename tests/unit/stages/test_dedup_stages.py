@@ -346,3 +346,20 @@ def test_parts_of_the_composite_agree_on_the_shape() -> None:
     signed = first.process(task_of([("a", "one two three four")]))
     assert last.inputs() == (["data"], ["id", SIGNATURE_COLUMN])
     assert last.validate_input(signed)  # type: ignore[arg-type]
+
+
+def test_ids_that_occur_more_than_once_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = ExactDedup()
+    documents = [("a", "one"), ("b", "two"), ("a", "three"), ("a", "four"), ("c", "five")]
+    with caplog.at_level("WARNING", "curator_executor"):
+        run(stage, [task_of(documents)], tmp_path)
+    assert "2 documents have an id in column 'id' that another one has, a for one" in caplog.text
+    assert stage._consume_custom_metrics()["repeated_ids"] == 2
+
+
+def test_unique_ids_are_not_worth_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "curator_executor"):
+        run(ExactDedup(), [task_of([("a", "one"), ("b", "one")])], tmp_path)
+    assert caplog.text == ""
