@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from curator_executor import Resources
-from curator_executor.core.errors import StageFailed
+from curator_executor.core.errors import DoesNotFit, StageFailed
 from tests.integration.marks import Marks, kill_this_process
 from tests.integration.pieces import (
     TWO_CPUS,
@@ -148,6 +148,18 @@ def test_a_global_stage_keeps_its_state_while_a_larger_stage_needs_its_core(mark
     outcome = run(stages, numbers(60), fusion=False, max_block_bytes=2_000)
     wanted = [(n, part) for n in range(60) for part in range(50)]
     assert sorted(values(outcome.tasks)) == wanted
+
+
+def test_a_global_stage_that_its_feeder_has_no_room_beside_is_refused_at_once(
+    marks: Marks,
+) -> None:
+    """Its state would hold one core for ever while the stage before it needs both."""
+    large = Apply(passed_on, "large", resources=Resources(cpus=2.0))
+    with pytest.raises(DoesNotFit, match=r'"sort" keeps .* while "large" goes on'):
+        run([large, SortsInMemory(marks)], numbers(60), fusion=False)
+    assert marks.lines() == []
+    outcome = run([large, SortsInMemory(marks)], numbers(60), execution_mode="batch")
+    assert values(outcome.tasks) == list(range(59, -1, -1))
 
 
 def test_a_global_stage_that_raises_in_finish_ends_the_run_with_its_exception(

@@ -7,6 +7,7 @@ pipeline runs at the least of these.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -210,15 +211,63 @@ class _Tally:
             self.reason[slowest.index] = "slowest stage, and a node may come for it"
 
 
-def check_pools_fit(pools: Sequence[PoolSpec], nodes: Sequence[Node]) -> list[str]:
+def check_pools_fit(
+    pools: Sequence[PoolSpec], nodes: Sequence[Node], *, batch_mode: bool = False
+) -> list[str]:
     """One sentence for each stage of which not even one worker fits; pools if all stages do.
 
     Each stage by itself first: of stages that share a worker, the message names the large one.
+    Then the workers that must be there at once: a global stage that keeps its state in its process
+    cannot step aside for the stages before it.
+
+    Args:
+        pools: the pipeline.
+        nodes: what stages may use, nodes that may come included.
+        batch_mode: each stage is done before the next begins, so none is beside another.
     """
     problems = [
         text for pool in pools for stage in pool.stages for text in _unfit(stage.name, stage, nodes)
     ]
-    return problems or [text for pool in pools for text in _unfit(pool.name, pool, nodes)]
+    problems = problems or [text for pool in pools for text in _unfit(pool.name, pool, nodes)]
+    if problems or batch_mode:
+        return problems
+    return [text for pool in pools for text in _unfit_beside_state(pools, pool, nodes)]
+
+
+def _ties_its_worker(pool: PoolSpec) -> bool:
+    return pool.head.is_global and not pool.head.keeps_state_in_scratch
+
+
+def _unfit_beside_state(
+    pools: Sequence[PoolSpec], holder: PoolSpec, nodes: Sequence[Node]
+) -> list[str]:
+    """Pools that feed a global stage and find no room beside the worker that has its state."""
+    if not _ties_its_worker(holder):
+        return []
+    before = list(pools[: holder.index])
+    last = max((pool.index for pool in before if pool.head.is_global), default=0)
+    emitting = [pool for pool in before[last : last + 1] if _ties_its_worker(pool)]
+    for feeder in before[last:]:
+        beside = [holder, *(pool for pool in emitting if pool is not feeder)]
+        if any(feeder.may_share_workers(pool) for pool in beside):
+            continue
+        if not _fit_together([*beside, feeder], nodes):
+            text = (
+                f'stage "{holder.name}" keeps what it has taken in in its process, so its worker '
+                f'stays while "{feeder.name}" goes on; no node has room for both. Let the stage '
+                "keep its state in scratch_dir and set keeps_state_in_scratch = True, ask for less "
+                'resources, or run with execution_mode="batch".'
+            )
+            return [text]
+    return []
+
+
+def _fit_together(pools: Sequence[PoolSpec], nodes: Sequence[Node]) -> bool:
+    for order in itertools.permutations(pools):
+        room = Room(nodes)
+        if all(room.place(pool.need, pool.worker_groups) is not None for pool in order):
+            return True
+    return False
 
 
 def _unfit(name: str, one: StageSpec | PoolSpec, nodes: Sequence[Node]) -> list[str]:

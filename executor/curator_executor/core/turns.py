@@ -89,13 +89,7 @@ def most_workers(state: State, pool: Pool) -> int:
 
 def may_share(state: State, one: PoolIndex, other: PoolIndex) -> bool:
     """Whether a worker of one pool may take up the other's stages."""
-    a, b = state.pools[one].spec, state.pools[other].spec
-    return (
-        a.need == b.need
-        and not a.need.gpus
-        and a.head.env_key == b.head.env_key
-        and a.head.worker_groups == b.head.worker_groups
-    )
+    return state.pools[one].spec.may_share_workers(state.pools[other].spec)
 
 
 def rank(state: State, pool: Pool, now: float) -> tuple[int, int]:

@@ -117,6 +117,15 @@ class PoolSpec:
         """The stage that takes the pool's input."""
         return self.stages[0]
 
+    def may_share_workers(self, other: PoolSpec) -> bool:
+        """Whether a worker of this pool may take up the other's stages, and the reverse."""
+        return (
+            self.need == other.need
+            and not self.need.gpus
+            and self.head.env_key == other.head.env_key
+            and self.head.worker_groups == other.head.worker_groups
+        )
+
     @property
     def worker_groups(self) -> tuple[str, ...]:
         """Where its workers may be; empty means anywhere."""

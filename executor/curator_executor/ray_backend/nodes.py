@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from curator_executor.core.events import Event, NodesChanged
+from curator_executor.core.events import Event, NodesChanged, WorkerCreated
 from curator_executor.core.types import Node, PoolSpec
 from curator_executor.ray_backend import cluster
 
 log = logging.getLogger("curator_executor.ray")
 LOOK_EVERY_S = 2.0
-# Looks may cost this share of a core: with many nodes there are fewer of them.
+# Looks may cost this share of a core: with thousands of nodes there are fewer of them.
 LOOK_SHARE = 0.001
 
 
@@ -28,6 +28,7 @@ class NodeWatch:
         cpu_share: share of each node's cores that stages may use.
         read: reads the nodes that are alive; given in tests.
         clock: seconds that never go back; given in tests.
+        cpu_clock: seconds of CPU that this thread has used; given in tests.
     """
 
     def __init__(
@@ -35,19 +36,21 @@ class NodeWatch:
         cpu_share: float,
         read: Callable[[float], tuple[Node, ...]] = cluster.read_nodes,
         clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self._cpu_share = cpu_share
         self._read = read
         self._clock = clock
+        self._cpu_clock = cpu_clock
         self._nodes: tuple[Node, ...] = ()
         self._next_look = 0.0
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that are alive now."""
-        began = self._clock()
+        began = self._cpu_clock()
         self._nodes = self._read(self._cpu_share)
-        now = self._clock()
-        self._next_look = now + max(LOOK_EVERY_S, (now - began) / LOOK_SHARE)
+        cost_s = self._cpu_clock() - began
+        self._next_look = self._clock() + max(LOOK_EVERY_S, cost_s / LOOK_SHARE)
         return self._nodes
 
     def until_look(self, timeout_s: float | None) -> float:
@@ -55,10 +58,18 @@ class NodeWatch:
         left = max(0.0, self._next_look - self._clock())
         return left if timeout_s is None else min(timeout_s, left)
 
-    def news(self) -> Sequence[Event]:
-        """`NodesChanged` if a look was due and found a change."""
-        if self._clock() < self._next_look:
-            return []
+    def with_news(self, events: list[Event]) -> Sequence[Event]:
+        """The events, after `NodesChanged` if a look was due and found a change.
+
+        A worker that has come up on a node that is not known makes a look due.
+        """
+        known = {node.id for node in self._nodes}
+        is_new = any(isinstance(each, WorkerCreated) and each.node not in known for each in events)
+        if is_new or self._clock() >= self._next_look:
+            return [*self._look(), *events]
+        return events
+
+    def _look(self) -> Sequence[Event]:
         before = self._nodes
         try:
             after = self.nodes()

@@ -364,7 +364,7 @@ class RayWorkerPool:
         try:
             first = self._events.get(timeout=self._nodes.until_look(timeout_s))
         except queue.Empty:
-            return self._nodes.news()
+            return self._nodes.with_news(events)
         while True:
             event = first()
             if event is not None:
@@ -372,7 +372,7 @@ class RayWorkerPool:
             try:
                 first = self._events.get_nowait()
             except queue.Empty:
-                return [*events, *self._nodes.news()]
+                return self._nodes.with_news(events)
 
     def close(self) -> None:
         """Kill the actors that are left; drop every reference."""

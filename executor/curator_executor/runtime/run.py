@@ -248,7 +248,7 @@ def _run(job: _Job, sinks: Sequence[ProgressSink]) -> RunOutcome:
         workers = _workers(job)
         nodes = workers.nodes()
         groups = job.context.environment.node_groups(nodes, job.settings.cpu_allocation_percentage)
-        _require_fit(job.pools, (*nodes, *(group.node for group in groups)))
+        _require_fit(job, (*nodes, *(group.node for group in groups)))
         state = new_state(
             job.pools,
             nodes,
@@ -312,8 +312,9 @@ def _stage_env(job: _Job, pool: PoolSpec) -> dict[str, Any] | None:
     return job.stages[pool.head.index].runtime_env
 
 
-def _require_fit(pools: tuple[PoolSpec, ...], nodes: tuple[Node, ...]) -> None:
-    problems = check_pools_fit(pools, nodes)
+def _require_fit(job: _Job, nodes: tuple[Node, ...]) -> None:
+    batch_mode = job.settings.execution_mode == "batch"
+    problems = check_pools_fit(job.pools, nodes, batch_mode=batch_mode)
     if problems:
         raise DoesNotFit("\n".join(problems))
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from curator_executor.core.sizing import PoolLoad, Room, Sizing, check_fits, size
-from curator_executor.core.types import Need, Node
+from curator_executor.core.fusion import plan_pools
+from curator_executor.core.sizing import (
+    PoolLoad,
+    Room,
+    Sizing,
+    check_fits,
+    check_pools_fit,
+    size,
+)
+from curator_executor.core.types import Need, Node, PoolSpec, StageSpec
 
 
 def load(index: int, **options: Any) -> PoolLoad:
@@ -138,3 +147,71 @@ def test_stage_that_no_single_node_has_room_for_is_named() -> None:
     nodes = (Node("cpus", 8.0), Node("gpus", 1.0, 4.0))
     (text,) = check_fits([("caption", Need(4.0, 1.0))], nodes)
     assert "no single node has" in text
+
+
+def pools(*options: dict[str, Any]) -> tuple[PoolSpec, ...]:
+    return plan_pools(
+        [StageSpec(index, f"s{index}", **each) for index, each in enumerate(options)], fuse=False
+    )
+
+
+STATE = {"is_global": True}
+LARGE = {"need": Need(2.0)}
+
+
+@pytest.mark.parametrize(
+    ("stages", "cpus", "named"),
+    [
+        ([LARGE, STATE], 2, 's1" keeps what it has taken in in its process, .* while "s0"'),
+        ([{"env_key": "a"}, STATE], 1, 's1" keeps what .* while "s0" goes on'),
+        ([STATE, LARGE, STATE], 3, 's2" keeps what .* while "s1" goes on'),
+        ([LARGE, STATE], 3, ""),
+        ([{}, STATE], 1, ""),  # they share a worker
+        ([STATE, LARGE], 2, ""),  # what comes after it may wait until it has emitted all
+        ([LARGE, STATE | {"keeps_state_in_scratch": True}], 2, ""),
+        ([LARGE, STATE, LARGE, STATE], 4, ""),
+        ([LARGE, STATE | {"keeps_state_in_scratch": True}, {}, STATE], 2, ""),
+    ],
+)
+def test_stage_that_cannot_run_beside_a_global_stages_state_is_named(
+    stages: list[dict[str, Any]], cpus: float, named: str
+) -> None:
+    found = check_pools_fit(pools(*stages), node(cpus))
+    assert len(found) == bool(named)
+    assert all(re.search(named, text) for text in found)
+    assert check_pools_fit(pools(*stages), node(cpus), batch_mode=True) == []
+
+
+def test_state_may_be_on_another_node() -> None:
+    nodes = (Node("a", 2.0), Node("b", 1.0))
+    assert check_pools_fit(pools(LARGE, STATE), nodes) == []
+
+
+def test_stage_fits_only_on_nodes_of_its_groups() -> None:
+    nodes = (Node("a", 8.0, group="cpu"), Node("b", 1.0, 1.0, group="gpu"))
+    here = pools({"need": Need(4.0), "worker_groups": ("gpu",)})
+    assert "needs 4 CPUs per worker, the largest node offers 1" in check_pools_fit(here, nodes)[0]
+    there = pools({"need": Need(4.0), "worker_groups": ("gpu", "cpu")})
+    assert check_pools_fit(there, nodes) == []
+
+
+def test_unknown_group_is_named_beside_those_there_are() -> None:
+    nodes = (Node("a", 8.0, group="cpu"), Node("b", 1.0, 1.0, group="gpu"))
+    (text,) = check_pools_fit(pools({"worker_groups": ("gpus",)}), nodes)
+    assert "runs on the worker groups gpus only; the cluster has cpu, gpu." in text
+
+
+def test_groups_are_not_looked_at_where_no_node_has_one() -> None:
+    assert check_pools_fit(pools({"worker_groups": ("gpu",)}), node(1.0)) == []
+
+
+def test_workers_are_wanted_on_nodes_to_come_for_pools_that_have_no_room() -> None:
+    found = size([load(0), load(1, need=Need(1.0, 1.0))], node(1), [Node("", 4.0, 1.0)])
+    assert (found.wanted, found.on_new_nodes) == ({0: 1, 1: 0}, {1: 1})
+
+
+def test_slowest_pool_grows_onto_nodes_to_come_and_a_faster_one_does_not() -> None:
+    slow = load(0, cost_s=4.0, useful=1, grows=1)
+    fast = load(1, cost_s=1.0, useful=1, grows=5)
+    found = size([slow, fast], node(2), [Node("", 8.0)] * 2)
+    assert (found.wanted, found.on_new_nodes) == ({0: 1, 1: 1}, {0: 1})
