@@ -174,6 +174,8 @@ class Operator:
                 world.children.add(key)
                 self.children.add(key)
             case act.CreateRayCluster():
+                assert self.cached is not None
+                assert not self.cached.deleting, "a cluster for a pipeline that goes"
                 world.create_cluster(action.body)
             case act.PatchRayCluster(name, patch):
                 world.patch_cluster(name, patch)

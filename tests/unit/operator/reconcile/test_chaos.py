@@ -117,6 +117,23 @@ def _fail(world: World, operator: Operator, number: int) -> None:
     world.outcomes.append((1, 2, 3, None, 137)[number % 5])
 
 
+def _kill_driver(world: World, operator: Operator, number: int) -> None:
+    """The driver of whatever runs is killed, and somebody looks."""
+    for pod in world.pods.values():
+        for job in pod.jobs.values():
+            if job.state == "RUNNING":
+                job.state, job.exit_code = "FAILED", 137
+    _step(world, operator, 1)
+
+
+def _partition(world: World, operator: Operator, number: int) -> None:
+    """The head's node is cut off: its pod is told to go and cannot hear it; the job works on."""
+    for pod in world.pods.values():
+        pod.cut_off = True
+    (_delete_cluster if number % 2 else _delete_head)(world, operator, number)
+    _step(world, operator, number)
+
+
 def _set(field: str, value: bool) -> Callable[[World, Operator, int], None]:
     def act(world: World, operator: Operator, number: int) -> None:
         setattr(world, field, value)
@@ -142,6 +159,8 @@ HAPPENINGS: dict[str, Callable[[World, Operator, int], None]] = {
     "kueue": _kueue,
     "children unknown": _forget_children,
     "run fails": _fail,
+    "driver killed": _kill_driver,
+    "node cut off": _partition,
     "heads silent": _set("reachable", False),
     "heads answer": _set("reachable", True),
     "kuberay stops": _set("kuberay_runs", False),
@@ -164,7 +183,8 @@ BY_HAND: dict[str, Callable[[World, Operator, int], None]] = {
 def stories(happenings: Iterable[str]) -> st.SearchStrategy[list[Happening]]:
     one = st.tuples(st.sampled_from(sorted(happenings)), st.integers(0, 5))
     usual = st.tuples(st.sampled_from(("step", "look", "tick")), st.integers(0, 3))
-    return st.lists(st.one_of(usual, one), max_size=30)
+    begun = st.sampled_from([[], [("step", 2)], [("step", 5)]])
+    return st.builds(list.__add__, begun, st.lists(st.one_of(usual, one), max_size=25))
 
 
 def live(story: list[Happening]) -> World:
@@ -179,6 +199,8 @@ def live(story: list[Happening]) -> World:
             assert len(world.live_jobs()) <= 1, "two runs at once"
         world.reachable = world.kuberay_runs = world.kuberay_known = True
         world.nodes_hold_pods = False
+        for pod in world.pods.values():
+            pod.cut_off = False
         for name in [one.name for one in world.clusters.values() if one.owner != UID]:
             del world.clusters[name]
         _kueue(world, operator, 0)

@@ -24,7 +24,7 @@ from curator_operator.reconcile.observed import (
 from tests.unit.operator.reconcile.seen import NAME, NOW, UID, spec
 
 TICK_S = 6.0
-LONG_RUN = 4
+LONG_RUN = 12
 
 
 class ApiError(Exception):
@@ -52,7 +52,11 @@ class Job:
 
 @dataclass
 class Pod:
-    """A head pod and, while its container runs, the Ray head in it."""
+    """A head pod and, while its container runs, the Ray head in it.
+
+    Attributes:
+        cut_off: its node hears nobody and nobody hears it; what runs there runs on.
+    """
 
     uid: str
     cluster: str
@@ -61,6 +65,7 @@ class Pod:
     placed: bool = False
     ready: bool = False
     deleting: bool = False
+    cut_off: bool = False
     jobs: dict[str, Job] = field(default_factory=dict)
 
 
@@ -181,7 +186,7 @@ class World:
     def head_of(self, cluster: str) -> Pod:
         """The head that answers under a cluster's name."""
         for pod in self.pods.values():
-            if pod.cluster == cluster and pod.ready and self.reachable:
+            if pod.cluster == cluster and pod.ready and self.reachable and not pod.cut_off:
                 return pod
         raise ApiError(0, "Unreachable")
 
@@ -237,7 +242,7 @@ class World:
 
     def _kubelet(self) -> None:
         for pod in list(self.pods.values()):
-            if pod.deleting and not self.nodes_hold_pods:
+            if pod.deleting and not (self.nodes_hold_pods or pod.cut_off):
                 del self.pods[pod.uid]
             elif not pod.deleting:
                 pod.ready, pod.placed = pod.placed, True
