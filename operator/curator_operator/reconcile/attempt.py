@@ -38,8 +38,20 @@ from curator_operator.reconcile.waiting import (
     why_not_ready,
 )
 
-# Nothing tells us when a CustomResourceDefinition appears, or that KubeRay does nothing.
+# What no watch tells: that a CustomResourceDefinition appears, that KubeRay does nothing, how an
+# existing cluster is, that a head goes on not answering.
 LOOK_FOR_KUBERAY_S = 15.0
+UNTOLD = frozenset(
+    {
+        Reason.KUBERAY_MISSING,
+        Reason.CLUSTER_STARTING,
+        Reason.EXISTING_ABSENT,
+        Reason.EXISTING_NOT_READY,
+        Reason.HEAD_GONE,
+        Reason.HEAD_UNREACHABLE,
+        Reason.HEAD_UNAUTHORIZED,
+    }
+)
 EDITED = "the spec was edited before its job ran"
 
 
@@ -218,11 +230,14 @@ def _making(case: Case) -> tuple[Action, ...]:
         return tuple(actions)
     if case.leftovers(present=False) or case.heads_left(present=False):
         return tuple(actions)
-    made = wanted.children(pipeline, spec, number, case.settings)
     reason = f"attempt {number} needs it"
     if wanted.secret_key(pipeline, number) not in case.observed.children:
         actions.append(wanted.make_secret(pipeline, number, reason))
-    if wanted.config_map_key(pipeline, number) not in case.observed.children and made.config_map:
+    has_manifest = wanted.config_map_key(pipeline, number) in case.observed.children
+    if has_manifest and case.cluster is not None:
+        return tuple(actions)
+    made = wanted.children(pipeline, spec, number, case.settings)
+    if not has_manifest and made.config_map is not None:
         actions.append(wanted.make_config_map(made.config_map, reason))
     if case.cluster is None and made.cluster is not None:
         actions.append(wanted.make_cluster(made.cluster, reason))
@@ -353,6 +368,6 @@ def _cluster_says(case: Case, waiting: Waiting | None) -> Says:
 
 def _deadline(case: Case, waiting: Waiting | None) -> float | None:
     """Seconds until time alone changes something."""
-    soon = [LOOK_FOR_KUBERAY_S] if waiting is not None else []
+    soon = [LOOK_FOR_KUBERAY_S] if waiting is not None and waiting.reason in UNTOLD else []
     left = left_s(case.status, case.judged.controls.deadline_s, case.now)
     return min([*soon, *([left] if left is not None else [])], default=None)

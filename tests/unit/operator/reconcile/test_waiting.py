@@ -338,3 +338,13 @@ def test_the_drivers_address_on_an_existing_cluster_is_kept_in_the_status() -> N
 def test_a_container_of_another_name_still_tells_the_head_by_its_id() -> None:
     other = head(containers=(ContainerSeen("ray", id=HEAD, ready=True),))
     assert look(pipeline(starting()), pods=(other,)).status.head_container_id == HEAD
+
+
+def test_what_no_watch_tells_is_looked_for_and_what_one_tells_is_not() -> None:
+    waits = [
+        look(pipeline(starting()), pods=()),
+        look(pipeline(running()), job=unreachable(3)),
+        look(pipeline(starting()), pods=(HEADS["no node"][0],)),
+        look(pipeline(starting()), pods=(HEADS["image"][0],)),
+    ]
+    assert [one.look_again_s for one in waits] == [15, 15, None, None]
