@@ -174,6 +174,8 @@ def test_mounts_are_ours_once(any_pipeline: MadePipeline) -> None:
         for container in containers_of(pod):
             paths = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
             assert len(paths) == len(set(paths))
+            names = [mount["name"] for mount in container.get("volumeMounts", [])]
+            assert names.count("shared-mem") <= 1
         shm = named(pod["spec"]["volumes"], "shared-mem")["emptyDir"]
         limits = pod["spec"]["containers"][0]["resources"]["limits"]
         assert shm["medium"] == "Memory"
