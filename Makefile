@@ -1,4 +1,5 @@
-# Everything a contributor or CI runs. Needs Python 3.11 or newer and make; the rest goes to .venv.
+# Everything a contributor or CI runs. Needs Python 3.11 or newer and make, and Go for tests on a
+# Kubernetes API server; the rest goes to .venv.
 
 # The first Python that runs, is new enough and can make a virtual environment.
 PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
@@ -67,7 +68,7 @@ test-integration: $(READY) ## Tests on a real local Ray
 test-cluster: cluster-binaries ## Tests on a real Kubernetes API server, without nodes
 	$(CONTAINED) $(PYTEST) -q tests/cluster
 
-# Once per version; about six minutes on two cores when nothing is cached. Needs Go.
+# Once per version; about ten minutes on two cores when nothing is cached. Needs Go.
 cluster-binaries: $(READY) ## Build kube-apiserver, etcd, kubectl and KubeRay's operator for the tests
 	$(BIN)/python -m tests.cluster.binaries
 
