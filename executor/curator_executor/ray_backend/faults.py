@@ -36,6 +36,10 @@ def death_reason(error: BaseException) -> str:
     return text[:400]
 
 
+def _in_short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 def call_error(error: BaseException, stage: int) -> BatchError:
     """A call that could not be carried out, as the failure of its batch."""
     cause = error
@@ -45,6 +49,12 @@ def call_error(error: BaseException, stage: int) -> BatchError:
         text = (
             "the object store has no room for one output. Emit smaller tasks, or give Ray more "
             f"object store memory. ({error})"
+        )
+        return batch_error(stage, [], RuntimeError(text))
+    if isinstance(cause, exceptions.ObjectLostError):
+        text = (
+            "its input was on a node that is gone, and is not made again. Run the pipeline again; "
+            f"on nodes that may go at any time, use smaller tasks. ({_in_short(cause)})"
         )
         return batch_error(stage, [], RuntimeError(text))
     return batch_error(stage, [], cause)
