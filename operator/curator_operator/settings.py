@@ -55,7 +55,7 @@ class OperatorSettings(BaseModel):
     poll_jitter_s: float = Field(0.5, ge=0)
     poll_concurrency: int = Field(32, ge=1)
     request_timeout_s: float = Field(5.0, gt=0)
-    workers: int = Field(8, ge=1)
+    workers: int = Field(16, ge=1)
     api_timeout_s: float = Field(15.0, gt=0)
     resync_s: float = Field(300.0, gt=0)
     stalled_after_s: float = Field(600.0, gt=0)

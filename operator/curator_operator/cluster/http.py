@@ -105,8 +105,8 @@ class Heads:
         path: str,
         *,
         body: Any = None,
-        data: bytes | None = None,
         most_bytes: int = MiB,
+        patience: float = 1.0,
     ) -> bytes:
         """The body of a good answer.
 
@@ -114,9 +114,9 @@ class Heads:
             method: such as `GET`.
             at: whom to ask.
             path: appended to the URL of `at`.
-            body: sent as JSON, unless None.
-            data: sent as it is, unless None.
+            body: bytes are sent as they are, anything else but None as JSON.
             most_bytes: longest answer that is taken.
+            patience: how many times the usual limit the answer may take.
 
         Raises:
             HeadError: one of its kinds.
@@ -127,7 +127,12 @@ class Heads:
         headers = {"x-ray-authorization": f"Bearer {at.token}"} if at.token else {}
         try:
             async with self._session.request(
-                method, url, json=body, data=data, headers=headers, allow_redirects=False
+                method,
+                url,
+                **_sent(body),
+                headers=headers,
+                allow_redirects=False,
+                timeout=_patient(self._timeout, patience),
             ) as answer:
                 text = await _bounded(answer, most_bytes, f"{method} {url}")
                 status = answer.status
@@ -142,6 +147,15 @@ class Heads:
 def _tcp() -> aiohttp.BaseConnector:
     # A pod's address is used for minutes, then never again: few idle connections are kept.
     return aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=20)
+
+
+def _sent(body: Any) -> dict[str, Any]:
+    return {"data": body} if isinstance(body, bytes) else {"json": body}
+
+
+def _patient(timeout: aiohttp.ClientTimeout, patience: float) -> aiohttp.ClientTimeout:
+    total = None if timeout.total is None else timeout.total * patience
+    return aiohttp.ClientTimeout(total=total, sock_connect=timeout.sock_connect)
 
 
 async def _bounded(answer: aiohttp.ClientResponse, most_bytes: int, what: str) -> bytes:

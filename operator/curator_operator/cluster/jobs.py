@@ -26,6 +26,9 @@ from curator_operator.reconcile.observed import JobState
 # A job's record holds its runtime environment, which may carry much of the user's.
 _MOST_RECORD = 4 * 1024 * 1024
 _LONGEST_MESSAGE = 1024
+# A head starts a worker of its own for the first job before it answers; seen to take over 5 s on a
+# busy machine.
+_PATIENCE = 4.0
 _STATES = {state for state in get_args(JobState) if state.isupper()}
 _SERVE_PORT = re.compile(r"--serve\s+\S*:(\d{1,5})(?:\s|$)")
 
@@ -78,7 +81,7 @@ class Jobs:
             HeadError: the head does not have it, or it is not known.
         """
         try:
-            await self._heads.ask("POST", at, "/api/jobs/", body=dict(body))
+            await self._heads.ask("POST", at, "/api/jobs/", body=dict(body), patience=_PATIENCE)
         except Refused as refused:
             # Ray answers a second submission of an id with 400 or 500, by version and by which
             # process noticed; the record decides, not the words.
@@ -102,7 +105,7 @@ class Jobs:
         """
         path = f"/api/jobs/{quote(submission_id, safe='')}/stop"
         try:
-            await self._heads.ask("POST", at, path)
+            await self._heads.ask("POST", at, path, patience=_PATIENCE)
         except NotFound as error:
             if "does not exist" in str(error):
                 return False
@@ -120,7 +123,7 @@ class Jobs:
         try:
             await self._heads.ask("GET", at, path, most_bytes=_LONGEST_MESSAGE)
         except NotFound:
-            await self._heads.ask("PUT", at, path, data=package)
+            await self._heads.ask("PUT", at, path, body=package, patience=_PATIENCE)
 
 
 def _record(record: Mapping[str, Any]) -> JobRecord:

@@ -70,12 +70,12 @@ class ScriptedHeads(Heads):
         path: str,
         *,
         body: Any = None,
-        data: bytes | None = None,
         most_bytes: int = 0,
+        patience: float = 1.0,
     ) -> bytes:
         self.asked.append((method, at.url + path))
         self.tokens.append(at.token)
-        self.sent.append(body if body is not None else data)
+        self.sent.append(body)
         answer = self.answers[method, path]
         if isinstance(answer, list):
             answer = answer.pop(0)
