@@ -44,8 +44,8 @@ _MEBIBYTE = 1024 * 1024
 # The operator drains the driver before it deletes a cluster: nothing needs more than Kubernetes'
 # default to end.
 _GRACE_SECONDS = 30
-# Told to end, Ray 2.60 waits up to 30 s for its actors to go, which ours never do by themselves:
-# every end of a cluster would take that long. Batches that are lost are run again elsewhere.
+# Told to end, Ray 2.60 waits up to 30 s for actors to go (`_drain_node_before_shutdown`); ours do
+# not go by themselves, and the next attempt waits for this head. Lost batches are run again.
 _NO_RAY_DRAIN = {"name": "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "value": "0"}
 _NO_EVICTION = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 
