@@ -119,4 +119,4 @@ class Applier:
     ) -> ActionRefused:
         refusal = Refusal(action, code, reason, message[:_LONGEST], self.wall())
         place.entry.refused(refusal)
-        return ActionRefused(refusal)
+        return ActionRefused(place.entry.refusals[action])

@@ -275,6 +275,16 @@ def test_a_patch_whose_test_fails_shows_what_is_there_now() -> None:
     assert world.place.entry.clusters[CLUSTER].version == 25
 
 
+def test_refusals_in_a_row_are_told_apart_from_the_first() -> None:
+    world = World({("POST", CLUSTERS_PATH): refused(403, "Forbidden", "exceeded quota")})
+    counts = []
+    for _ in range(3):
+        with pytest.raises(ActionRefused) as raised:
+            world.do(create())
+        counts.append(raised.value.refusal.count)
+    assert counts == [1, 2, 3]
+
+
 # Jobs
 
 
