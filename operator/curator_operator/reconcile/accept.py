@@ -34,6 +34,7 @@ class Controls:
 
     Attributes:
         existing: name of the RayCluster to use; "" where the pipeline gets its own.
+        retry_on: what begins a new attempt besides lost infrastructure.
     """
 
     suspend: bool = False
@@ -43,6 +44,7 @@ class Controls:
     drain_s: float = DEFAULT_DRAIN_S
     keep_cluster: bool = False
     existing: str = ""
+    retry_on: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def _controls(spec: Mapping[str, Any]) -> Controls:
     cluster = _mapping(spec.get("cluster"))
     existing = _mapping(cluster.get("existing")).get("name")
     backoff = _number(spec.get("backoffLimit"))
+    retry_on = spec.get("retryOn")
     drain = _number(_mapping(spec.get("execution")).get("drainSeconds"))
     return Controls(
         suspend=spec.get("suspend") is True,
@@ -120,6 +123,7 @@ def _controls(spec: Mapping[str, Any]) -> Controls:
         drain_s=DEFAULT_DRAIN_S if drain is None else drain,
         keep_cluster=cluster.get("keepAfterFinish") is True,
         existing=existing if isinstance(existing, str) else "",
+        retry_on=frozenset(map(str, retry_on)) if isinstance(retry_on, list) else frozenset(),
     )
 
 

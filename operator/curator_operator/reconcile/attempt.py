@@ -114,6 +114,10 @@ def under_way(case: Case) -> Step:
     verdict = verdict_of(case)
     controls = case.judged.controls
     taken_away = case.cluster is not None and case.cluster.suspended and not case.existing
+    if isinstance(verdict, Ended) and verdict.retried in controls.retry_on:
+        if case.status.retries_used >= controls.backoff_limit:
+            return finish(case, verdict)
+        verdict = Lost(verdict.message)
     if isinstance(verdict, Ended) and not (verdict.cancelled and taken_away):
         return finish(case, verdict)
     if left_s(case.status, controls.deadline_s, case.now) == 0:

@@ -22,6 +22,8 @@ DONE, STAGE_FAILED, REFUSED, DEAD_LETTERS, CANCELLED = 0, 1, 2, 3, 130
 # Head pod and head both silent: long enough for a watch that lags behind, short enough that a
 # killed head costs less than a minute.
 HEAD_GONE_S = 15.0
+# KubeRay's reason of a false `HeadPodReady` where there is no head pod at all.
+HEAD_POD_NOT_FOUND = "HeadPodNotFound"
 # Ray answers 400 to a job that it will never take; a few times, in case a proxy said it.
 MOST_SUBMISSION_REFUSALS = 3
 _RUNTIME_ENV = "runtime_env setup failed"
@@ -42,6 +44,11 @@ class Ended:
     message: str
     cancelled: bool = False
 
+    @property
+    def retried(self) -> str:
+        """The entry of `spec.retryOn` that begins a new attempt after this end; "" where none."""
+        return "StageFailed" if self.reason is Reason.STAGE_FAILED else ""
+
 
 @dataclass(frozen=True)
 class Lost:
@@ -53,7 +60,7 @@ class Lost:
 def verdict_of(case: Case) -> Ended | Lost | None:
     """What became of the job; None while it may still run, or was not submitted yet."""
     if not case.submitted:
-        return None
+        return _loss_before_the_job(case)
     job = case.job
     if job.state == "SUCCEEDED":
         return _complete(case)
@@ -114,6 +121,21 @@ def _loss(case: Case) -> Lost | None:
         return None
     gone = head_is_lost(case)
     return Lost(gone) if gone else None
+
+
+def _loss_before_the_job(case: Case) -> Lost | None:
+    """A head that was ready once and went: KubeRay makes no other, as its annotation asks."""
+    cluster = case.cluster
+    if cluster is None or case.existing or cluster.deleting or cluster.suspended:
+        return None
+    true = {one.type for one in cluster.conditions if one.status == "True"}
+    gone = any(
+        one.type == "HeadPodReady" and one.reason == HEAD_POD_NOT_FOUND
+        for one in cluster.conditions
+    )
+    if not gone or "RayClusterProvisioned" not in true or case.head_lives:
+        return None
+    return Lost(f"the head pod of RayCluster {cluster.name} went before its job was submitted")
 
 
 def _why(case: Case) -> str:

@@ -9,7 +9,7 @@ import pytest
 from curator_api.progress import FailureSummary, StageProgress
 from curator_api.v1alpha1.status import PipelineStatus
 from curator_operator.reconcile.actions import Plan
-from curator_operator.reconcile.observed import ContainerSeen, Refusal
+from curator_operator.reconcile.observed import ConditionSeen, ContainerSeen, Refusal
 from curator_operator.reconcile.times import stamp
 from tests.unit.operator.reconcile.seen import (
     CLUSTER,
@@ -154,6 +154,51 @@ def test_lost_infrastructure_begins_the_next_attempt(case: str) -> None:
     assert words in (status.message or "")
     assert told(made) == ["AttemptLost"]
     assert done(made) == []
+
+
+ONCE_READY = (
+    ConditionSeen("RayClusterProvisioned", "True"),
+    ConditionSeen("HeadPodReady", "False", "HeadPodNotFound"),
+)
+
+
+def test_a_head_that_goes_before_its_job_was_submitted_loses_the_attempt() -> None:
+    """KubeRay makes no second head once the cluster was ready: nobody would ever submit."""
+    made = look(pipeline(starting()), clusters=(cluster(conditions=ONCE_READY),), pods=())
+    assert (made.status.attempt, made.status.retries_used) == (2, 1)
+    assert "went before its job was submitted" in (made.status.message or "")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"clusters": (cluster(conditions=ONCE_READY[1:]),), "pods": ()},
+        {"clusters": (cluster(conditions=ONCE_READY),), "pods": (head(ready=False),)},
+        {"clusters": (cluster(conditions=ONCE_READY, suspended=True),), "pods": ()},
+        {"clusters": (cluster(conditions=ONCE_READY, deleting=True),), "pods": ()},
+    ],
+    ids=["never ready yet", "a head comes", "suspended by Kueue", "cluster going"],
+)
+def test_a_head_that_may_still_come_is_waited_for(fields: dict[str, Any]) -> None:
+    assert look(pipeline(starting()), **fields).status.attempt == 1
+
+
+def test_a_failing_stage_begins_the_next_attempt_where_retry_on_asks_for_it() -> None:
+    work = spec(retryOn=["StageFailed"], backoffLimit=1)
+    last = snapshot(state="Failed", message="stage embed failed: disk")
+    failed = job("FAILED", exit_code=1)
+    made = look(pipeline(running(work), work), job=failed, snapshot=last)
+    assert (made.status.phase, made.status.attempt, made.status.retries_used) == ("Starting", 2, 1)
+    assert "stage embed failed: disk" in (made.status.message or "")
+
+    again = look(pipeline(running(work, retries_used=1), work), job=failed, snapshot=last)
+    assert conditions(again)["Failed"] == ("True", "StageFailed")
+
+
+def test_a_refused_manifest_is_not_tried_again_whatever_retry_on_says() -> None:
+    work = spec(retryOn=["StageFailed"])
+    made = look(pipeline(running(work), work), job=job("FAILED", exit_code=2))
+    assert conditions(made)["Failed"] == ("True", "ManifestRefused")
 
 
 NOT_GONE: dict[str, dict[str, Any]] = {

@@ -80,6 +80,7 @@ class Cluster:
     spec: dict[str, Any]
     created_at: float
     suspended: bool = False
+    provisioned: bool = False
 
 
 @dataclass
@@ -233,9 +234,13 @@ class World:
         for cluster in self.clusters.values():
             pods = [pod for pod in self.pods.values() if pod.cluster == cluster.name]
             if cluster.suspended:
+                cluster.provisioned = False
                 for pod in pods:
                     pod.deleting = True
-            elif not pods:
+            elif any(pod.ready for pod in pods):
+                cluster.provisioned = True
+            # As the annotation asks: a head that was ready once is not made again.
+            elif not pods and not cluster.provisioned:
                 self._serial += 1
                 uid = f"pod-{self._serial}"
                 self.pods[uid] = Pod(uid, cluster.name, f"c-{self._serial}", self.now)
@@ -282,7 +287,7 @@ class World:
                 attempt=one.attempt,
                 spec=copy.deepcopy(one.spec),
                 suspended=one.suspended,
-                conditions=(ConditionSeen("RayClusterProvisioned", "False"),),
+                conditions=self._conditions(one),
                 created_at=one.created_at,
             )
             for one in self.clusters.values()
@@ -306,6 +311,14 @@ class World:
         view = View(clusters, pods)
         if not self.views or (self.views[-1].pods, _plain(self.views[-1])) != (pods, _plain(view)):
             self.views.append(view)
+
+    def _conditions(self, cluster: Cluster) -> tuple[ConditionSeen, ...]:
+        has_head = any(pod.cluster == cluster.name for pod in self.pods.values())
+        ready = any(pod.cluster == cluster.name and pod.ready for pod in self.pods.values())
+        return (
+            ConditionSeen("RayClusterProvisioned", str(cluster.provisioned)),
+            ConditionSeen("HeadPodReady", str(ready), "" if has_head else "HeadPodNotFound"),
+        )
 
     def signature(self) -> Any:
         """Everything that a fixed point leaves alone."""
