@@ -48,6 +48,7 @@ _KUBERNETES_ONLY = (
     "dead_letters",
     "suspend",
     "backoff_limit",
+    "retry_on",
     "active_deadline_seconds",
     "ttl_seconds_after_finished",
 )
