@@ -13,7 +13,7 @@ import pytest
 from curator_api.progress import ProgressSnapshot, RunReport
 from curator_executor import XennaExecutor
 from curator_executor.core.errors import StageFailed
-from curator_executor.ray_backend.cluster import usable_cpus
+from curator_executor.core.sizing import usable_cpus
 from tests.integration.marks import Marks
 from tests.integration.pieces import (
     FOUR_CPUS,
