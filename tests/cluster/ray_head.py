@@ -93,9 +93,9 @@ class RayHead:
         return ask(f"{self.url}{path}", self.token, body)
 
     def _takes_jobs(self) -> bool:
-        """Whether jobs can be listed: the dashboard answers some time before that."""
+        """Whether it took a job: the dashboard answers some time before its agent is there."""
         try:
-            return self.ask("/api/jobs/")[0] == 200
+            return self.ask("/api/jobs/", {"entrypoint": "true"})[0] == 200
         except OSError:
             return False
 
