@@ -66,8 +66,8 @@ def test_wanting_what_is_polled_changes_nothing() -> None:
 
 def test_who_waited_longest_comes_first() -> None:
     one = schedule(places=2)
-    for now, key in enumerate("abc"):
-        one.want(key, now=float(now))
+    for now, key in ((2.0, "c"), (0.0, "a"), (1.0, "b")):
+        one.want(key, now)
     assert one.begin(10.0) == ["a", "b"]
     one.end("a", slow=False)
     assert one.begin(10.0) == ["c"]

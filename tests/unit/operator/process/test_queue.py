@@ -72,6 +72,10 @@ def test_a_key_asked_for_twice_is_handed_out_once() -> None:
         queue.add("b")
         queue.add("a")
         assert await taken(queue) == ["a", "b"]
+        third = asyncio.create_task(queue.take())
+        await asyncio.sleep(0)
+        assert not third.done()
+        third.cancel()
 
     run(scenario)
 
