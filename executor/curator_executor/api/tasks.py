@@ -10,7 +10,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from curator_executor.api.perf import StagePerfStats, unpack_chain
 
@@ -26,6 +26,58 @@ def _empty_table() -> Any:
     import pyarrow as pa
 
     return pa.table({})
+
+
+class _Kept:
+    """An attribute that the executor keeps for a task: made when read first, then the task's own.
+
+    The executor leaves a task an origin (what it knows of many tasks) and a row in it; most stages
+    never look. It is no data descriptor, so a value of the task's own comes first.
+
+    Args:
+        name: of the attribute.
+        default: value of a task that no executor has seen.
+        method: of the origin; takes the row.
+    """
+
+    def __init__(self, name: str, default: Any, method: str) -> None:
+        self._name = name
+        self._default = default
+        self._method = method
+
+    def __get__(self, task: Any, owner: type | None = None) -> Any:
+        if task is None:
+            return self._default
+        state = task.__dict__
+        origin = state.get("_origin")
+        if origin is None:
+            return self._default
+        value = state[self._name] = getattr(origin, self._method)(state["_row"])
+        return value
+
+
+class _KeptPerf:
+    """`_stage_perf`: the list comes into being when somebody reads it."""
+
+    def __get__(self, task: Any, owner: type | None = None) -> Any:
+        if task is None:
+            return self
+        state = task.__dict__
+        origin = state.get("_origin")
+        if origin is not None:
+            perf = origin.stage_perf(state["_row"])
+        else:
+            packed, names = state.get("_perf_packed", b""), state.get("_perf_names", ())
+            metrics = state.get("_perf_metrics")
+            perf = [*state.get("_perf_prior", ()), *unpack_chain(packed, names, metrics)]
+        state["_stage_perf"] = perf
+        return perf
+
+
+def settled(state: dict[str, Any]) -> dict[str, Any]:
+    """A task's attributes, with its id, key and figures among them instead of its origin."""
+    own = {key: value for key, value in state.items() if key not in ("_origin", "_row")}
+    return {**state["_origin"].attributes(state["_row"]), **own}
 
 
 @dataclass
@@ -52,7 +104,7 @@ class Task(ABC, Generic[T]):
     _source_id: str = field(init=False, default="")
 
     # Not dataclass fields: the executor keeps them, and subclasses may add positional fields.
-    _lineage_key = b""
+    _lineage_key: ClassVar[bytes] = _Kept("_lineage_key", b"", "lineage_key")  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         self.validate()
@@ -93,28 +145,18 @@ class Task(ABC, Generic[T]):
         name = type(self).__name__
         return f"{name}(task_id={self.task_id}, dataset_name={self.dataset_name})"
 
-
-def _get_stage_perf(task: Task[Any]) -> list[StagePerfStats]:
-    state = task.__dict__
-    perf = state.get("_perf_list")
-    if perf is None:
-        packed = state.get("_perf_packed", b"")
-        names = state.get("_perf_names", ())
-        perf = [
-            *state.get("_perf_prior", ()),
-            *unpack_chain(packed, names, state.get("_perf_metrics")),
-        ]
-        state["_perf_list"] = perf
-    return cast("list[StagePerfStats]", perf)
+    def __getstate__(self) -> Any:
+        """What is pickled or copied: id, key and figures are the task's own by then."""
+        state: Any = object.__getstate__(self)
+        if "_origin" not in self.__dict__:
+            return state
+        own = settled(self.__dict__)
+        return (own, *state[1:]) if type(state) is tuple else own
 
 
-def _set_stage_perf(task: Task[Any], perf: list[StagePerfStats]) -> None:
-    task.__dict__["_perf_list"] = perf
-
-
-# A property put in after @dataclass made __init__: the executor stores packed bytes, and the list
-# comes into being when somebody reads it. Most stages never do.
-Task._stage_perf = property(_get_stage_perf, _set_stage_perf)  # type: ignore[assignment]
+# Put in after @dataclass made __init__, which would take them for defaults.
+Task._stage_perf = _KeptPerf()  # type: ignore[assignment]
+Task.task_id = _Kept("task_id", "", "task_id")  # type: ignore[assignment]
 
 
 @dataclass

@@ -234,7 +234,7 @@ class RayWorkerPool:
         self._watch(call.worker, report_ref, done, call=call)
 
     def _encode_source(self, segment: Segment) -> tuple[Any, int]:
-        payload, size = codec.encode(self._source[segment.start : segment.stop])
+        payload, size = codec.encode_source(self._source[segment.start : segment.stop])
         return (payload if size < INLINE_BYTES else ray.put(payload)), size
 
     def _watch(

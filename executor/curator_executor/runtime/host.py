@@ -26,10 +26,11 @@ from curator_executor.runtime.codec import (
     copied,
     decode_chunk,
     estimate_bytes,
+    open_chunk,
     spans,
 )
 from curator_executor.runtime.runner import BatchFailed, Early, StageRunner
-from curator_executor.runtime.sprint import Sprinter
+from curator_executor.runtime.sprint import BatchSprinter, Run, Sprinter
 
 # A call comes back after this many times its aim, finished or not: a few slow batches must not
 # hide what the others gave.
@@ -102,6 +103,7 @@ Row = tuple[Any, int, int]
 class _Batch:
     tasks: list[Any] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
 
 def _spans(pieces: Sequence[Piece]) -> Iterator[Row]:
@@ -125,16 +127,19 @@ class PoolHost:
         self.held: deque[HeldInput] = deque()
         self.errors: list[BatchError] = []
         self._writer = PayloadWriter()
-        self._sprinter = self._may_sprint()
+        self._sprinter, self._batch_sprinter = self._sprinters()
         self._last_end = time.perf_counter()
         self._ready: list[Any] = []
 
-    def _may_sprint(self) -> Sprinter | None:
+    def _sprinters(self) -> tuple[Sprinter | None, BatchSprinter | None]:
+        """The short way through the stage, if it has one: for single tasks, or for batches."""
         head = self.runners[0]
-        alone = len(self.runners) == 1 and self.plan.batch_size == 1
-        if alone and head.by_task and self.plan.timeout_s is None:
-            return Sprinter(head, self.plan.block_bytes)
-        return None
+        if len(self.runners) > 1 or self.plan.timeout_s is not None:
+            return None, None
+        limit = self.plan.block_bytes
+        if not head.by_task:
+            return None, BatchSprinter(head, limit)
+        return (Sprinter(head, limit) if self.plan.batch_size == 1 else None), None
 
     # Life ----------------------------------------------------------------------------------
 
@@ -284,35 +289,43 @@ class PoolHost:
         mb = mean_bytes / 1e6
         if self._sprinter is None:
             for batch in self._batches(pieces):
-                yield from self._run(batch.tasks, batch.rows, mb)
+                early = None
+                if self._batch_sprinter is not None and self._may_sprint():
+                    early = self._batch_sprinter.run(batch.tasks, batch.runs, mb, self._writer)
+                    if early is None:
+                        yield (), len(batch.tasks)
+                        continue
+                yield from self._run(batch.tasks, batch.rows, mb, early)
             return
         for chunk, begin, end in _spans(pieces):
             index = begin
-            tasks = decode_chunk(chunk, self.plan.names)
+            tasks, origin = open_chunk(chunk, self.plan.names)
             while index < end:
                 early = None
-                # What was passed on of the first batch, and who runs when, is known the long way.
-                if not self.held[0].skip and self.runners[0].on_run is None:
-                    before = index
-                    index, early = self._sprinter.run(tasks, index, end, mb, self._writer)
-                    yield (), index - before
+                if self._may_sprint():
+                    self._writer.derive(origin, self.runners[0].tag)
+                    stop, early = self._sprinter.run(tasks, index, end, mb, self._writer)
+                    yield (), stop - index
+                    index = stop
                     if early is None:
                         continue
                 yield from self._run([tasks[index]], [(chunk, index, index + 1)], mb, early)
                 index += 1
 
+    def _may_sprint(self) -> bool:
+        """Whether it need not be known what was passed on of a first batch, nor who runs when."""
+        return not self.held[0].skip and self.runners[0].on_run is None
+
     def _run(
         self, tasks: list[Any], rows: list[Row], mb: float, early: Early | None = None
     ) -> Iterator[tuple[Sequence[Any], int]]:
         """One batch, the long way."""
-        head = self.runners[0]
-        count = len(tasks)
+        head, count = self.runners[0], len(tasks)
 
         def fresh() -> list[Any]:
+            names = self.plan.names
             return [
-                task
-                for chunk, start, stop in rows
-                for task in decode_chunk(chunk, self.plan.names)[start:stop]
+                t for chunk, start, stop in rows for t in decode_chunk(chunk, names)[start:stop]
             ]
 
         try:
@@ -337,16 +350,15 @@ class PoolHost:
         return len(outputs) * estimate_bytes(outputs[0].data) > self.plan.block_bytes // 2
 
     def _batches(self, pieces: Sequence[Piece]) -> Iterator[_Batch]:
-        size = self.plan.batch_size
-        names = self.plan.names
-        batch = _Batch()
+        size, batch = self.plan.batch_size, _Batch()
         for chunk, begin, end in _spans(pieces):
-            tasks = decode_chunk(chunk, names)
+            tasks, origin = open_chunk(chunk, self.plan.names)
             index = begin
             while index < end:
                 stop = min(end, index + size - len(batch.tasks))
                 batch.tasks += tasks[index:stop]
                 batch.rows.append((chunk, index, stop))
+                batch.runs.append((origin, index, stop - index))
                 index = stop
                 if len(batch.tasks) == size:
                     yield batch
@@ -357,9 +369,8 @@ class PoolHost:
     def _through(self, position: int, tasks: Sequence[Any] | Iterator[Any]) -> Iterator[Any]:
         """Lead tasks through the fused stages from `position` on, one by one."""
         runner = self.runners[position]
-        before = self.stages[position - 1]
         last = position + 1 == len(self.runners)
-        shares = getattr(before, "is_pure", False)
+        shares = getattr(self.stages[position - 1], "is_pure", False)
         for task in tasks:
             # A stage that may keep what it emitted, or emit it twice, hands on a copy.
             given = task if shares else copied(task)

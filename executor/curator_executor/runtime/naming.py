@@ -154,7 +154,9 @@ class Namer:
         state["task_id"] = f"{parent.id}_{suffix}" if parent.id else "r" + digest.hex()
         state["_perf_packed"] = parent.packed + mark.entry
         state["_perf_names"] = self.names
-        state.pop("_perf_list", None)
+        state.pop("_stage_perf", None)
+        if "_origin" in state:
+            del state["_origin"], state["_row"]
         if parent.prior:
             state["_perf_prior"] = parent.prior
         if mark.metrics or parent.metrics:

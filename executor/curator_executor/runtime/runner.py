@@ -48,11 +48,18 @@ class _Batch:
 
 @dataclass(slots=True)
 class Early:
-    """What a stage already did with a task before the long way was taken."""
+    """What a stage already did with a batch before the long way was taken.
+
+    Attributes:
+        start: when it was called.
+        items: items of the batch.
+        returned: what `process` returned for the one task, or `process_batch` for all.
+        error: what it raised instead.
+    """
 
     start: float
     items: int
-    result: Any = None
+    returned: Any = None
     error: Exception | None = None
 
 
@@ -160,13 +167,14 @@ class StageRunner:
         Raises:
             BatchFailed: the last one raised.
         """
-        if early is not None:
-            if early.error is None:
-                return early.result if isinstance(early.result, Iterator) else [early.result]
-            tasks = self._again(batch, early.error)
         while True:
             try:
-                return self._call(tasks)
+                made, early = early, None
+                if made is None:
+                    return self._call(tasks)
+                if made.error is not None:
+                    raise made.error
+                return self._slots(made.returned, len(tasks))
             except Exception as error:  # noqa: BLE001 - the stage's own code may raise anything
                 tasks = self._again(batch, error)
 
@@ -177,25 +185,32 @@ class StageRunner:
         """
         stage = self.stage
         if not self.by_task:
-            results = stage.process_batch(tasks)
-            if isinstance(results, list):
-                return results
-            if results is None or isinstance(results, Task):
-                raise TypeError(self._wrong("process_batch()", results, "a list of tasks"))
-            if len(tasks) == 1 and isinstance(results, Iterator):
-                return results
-            return list(results)
+            return self._slots(stage.process_batch(tasks), len(tasks))
         slots = []
         for task in tasks:
             if self.validates:
                 self.require_valid(task)
             result = stage.process(task)
-            if isinstance(result, Iterator):
-                if len(tasks) == 1:
-                    return result
-                result = list(result)
-            slots.append(result)
+            if len(tasks) == 1:
+                return self._slots(result, 1)
+            slots.append(list(result) if isinstance(result, Iterator) else result)
         return slots
+
+    def _slots(self, returned: Any, count: int) -> Any:
+        """What a stage returned for a batch, as `_call` gives it.
+
+        Raises:
+            TypeError: `process_batch` returned something that holds no tasks.
+        """
+        if self.by_task:  # of one task
+            return returned if isinstance(returned, Iterator) else [returned]
+        if isinstance(returned, list):
+            return returned
+        if returned is None or isinstance(returned, Task):
+            raise TypeError(self._wrong("process_batch()", returned, "a list of tasks"))
+        if count == 1 and isinstance(returned, Iterator):
+            return returned
+        return list(returned)
 
     def _stream(self, results: Iterator[Any], batch: _Batch) -> Iterator[Any]:
         """Outputs of a batch that the stage yields; only time inside the stage counts.

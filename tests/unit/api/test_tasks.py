@@ -95,7 +95,7 @@ def test_task_without_a_parent_is_named_after_the_suffix_alone() -> None:
 
 def test_figures_are_unpacked_when_somebody_looks() -> None:
     task = Doc()
-    del task.__dict__["_perf_list"]  # as when it comes out of a worker
+    del task.__dict__["_stage_perf"]  # as when it comes out of a worker
     task.__dict__["_perf_packed"] = pack_entry(1, 5, 0.5, 0.1, 0.2, 7)
     task.__dict__["_perf_names"] = ("read", "caption")
     task.__dict__["_perf_metrics"] = {7: {"frames": 3.0}}

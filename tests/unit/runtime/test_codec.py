@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator_executor.api import EmptyTask, FileGroupTask, Task
-from curator_executor.api.perf import pack_entry
+from curator_executor.api.perf import StagePerfStats, pack_entry
 from curator_executor.runtime import codec
+from curator_executor.runtime.columns import KEPT
 from tests.unit.runtime.hosting import Doc
 
 
@@ -58,6 +60,7 @@ class Stateful(Doc):
         return {**self.__dict__, "cache": []}
 
 
+PASSED = pack_entry(0, 5, 0.5, 0.1, 0.2, 7)
 PAYLOADS = st.recursive(
     st.none()
     | st.booleans()
@@ -82,6 +85,10 @@ def tasks(draw: st.DrawFn) -> Any:
     else:
         task = kind(data=data)
     task.task_id = draw(st.text(max_size=5))
+    task.__dict__["_lineage_key"] = draw(st.sampled_from([b"", b"k" * 16, b"another key, 16b"]))
+    task.__dict__["_perf_packed"] = draw(st.sampled_from([b"", PASSED, PASSED * 2]))
+    task.__dict__["_perf_names"] = ("s0",)
+    del task.__dict__["_stage_perf"]
     task._metadata = draw(st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))
     for name in draw(st.sets(st.sampled_from(["extra", "score", "label"]))):
         setattr(task, name, draw(PAYLOADS))
@@ -90,15 +97,15 @@ def tasks(draw: st.DrawFn) -> Any:
     return task
 
 
-# Kept for one process only, or added by `rebuilt`.
-OF_THE_PROCESS = {"_perf_names", "_perf_list", "through_reduce"}
+# Kept for one process only, or added by `rebuilt`, or read by name below.
+NOT_LOOKED_AT = {*KEPT, "through_reduce"}
 
 
 def state(task: Any) -> dict[str, Any]:
-    found = {k: v for k, v in task.__dict__.items() if k not in OF_THE_PROCESS}
+    found = {k: v for k, v in task.__dict__.items() if k not in NOT_LOOKED_AT}
     if isinstance(task, Slotted) and hasattr(task, "extra"):
         found["extra"] = task.extra
-    return found
+    return found | {"task_id": task.task_id, "key": task._lineage_key, "perf": task._stage_perf}
 
 
 @given(group=st.lists(tasks(), max_size=6), repeat=st.sampled_from([1, 100]))
@@ -110,9 +117,43 @@ def test_any_mix_of_tasks_comes_back_as_it_went_in(group: list[Any], repeat: int
     assert [(type(task), state(task)) for task in back] == [
         (type(task), state(task)) for task in group
     ]
-    assert all(task.__dict__["_perf_names"] == ("s0",) for task in back)
     assert sum(chunk[0] for chunk in payload) == len(group)
     assert size >= 0
+
+
+def test_task_that_came_out_of_a_payload_is_pickled_and_copied_with_what_is_its_own() -> None:
+    """It knows its id, key and figures by a row in what all tasks of its chunk share."""
+    group = [Doc(data=n) for n in range(300)]
+    for n, task in enumerate(group):
+        task.task_id = f"0_{n}"
+        task.__dict__["_lineage_key"] = n.to_bytes(16, "big")
+        task.__dict__["_perf_packed"] = PASSED
+    back = list(codec.decode(codec.encode(group)[0], ("read",)))
+    for again in (pickle.loads(pickle.dumps(back[7])), copy.copy(back[7]), copy.deepcopy(back[7])):
+        assert (again.task_id, again._lineage_key) == ("0_7", (7).to_bytes(16, "big"))
+        assert [entry.stage_name for entry in again._stage_perf] == ["read"]
+        assert again == back[7]
+    assert len(pickle.dumps(back[7])) < 600
+
+
+def test_id_that_a_stage_sets_comes_before_the_one_that_is_kept() -> None:
+    task = Doc(data=1)
+    task.task_id = "0_1"
+    (back,) = codec.decode(codec.encode([task])[0], ())
+    back.task_id = "mine"
+    assert (back.task_id, copy.copy(back).task_id) == ("mine", "mine")
+
+
+def test_figures_that_an_input_brings_stay_in_front() -> None:
+    fresh = Doc(data=1, _stage_perf=[StagePerfStats("given")])
+    came = Doc(data=2)
+    came.__dict__["_perf_packed"] = PASSED
+    del came.__dict__["_stage_perf"]
+    (came,) = codec.decode(codec.encode([came])[0], ("earlier",))
+    for task in (fresh, came):  # as a run does with its inputs
+        task.__dict__["_perf_packed"] = b""
+    back = list(codec.decode(codec.encode_source([fresh, came])[0], ("later",)))
+    assert [[e.stage_name for e in t._stage_perf] for t in back] == [["given"], ["earlier"]]
 
 
 def test_pickling_of_ones_own_is_respected() -> None:

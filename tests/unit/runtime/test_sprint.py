@@ -61,6 +61,14 @@ class Stage(ProcessingStage[Any, Any]):
         return self.function(self, task)
 
 
+class BatchStage(Stage):
+    """A function of a whole batch."""
+
+    def process_batch(self, tasks: list[Any]) -> Any:
+        self.calls += 1
+        return self.function(self, tasks)
+
+
 def same(_stage: Stage, task: Number) -> Number:
     return task
 
@@ -119,15 +127,16 @@ def mixed(stage: Stage, task: Number) -> Any:
     return functions[task.data % len(functions)](stage, task)
 
 
-def host_of(function: Any, *, source: bool = False) -> PoolHost:
+def host_of(function: Any, *, source: bool = False, batch_size: int = 1) -> PoolHost:
     """A worker's host of one stage, set up."""
+    kind = Stage if batch_size == 1 else BatchStage
     plan = PoolPlan(
-        stages=cloudpickle.dumps([Stage(function, source)]),
+        stages=cloudpickle.dumps([kind(function, source)]),
         indexes=(1,),
         attempts=(1,),
         setup_attempts=(1,),
         ignore_failures=(True,),
-        batch_size=1,
+        batch_size=batch_size,
         timeout_s=None,
         names=NAMES,
         target_call_s=60.0,
@@ -138,15 +147,14 @@ def host_of(function: Any, *, source: bool = False) -> PoolHost:
     return host
 
 
-def run(function: Any, *, short: bool, source: bool, count: int) -> tuple[Any, ...]:
+def run(
+    function: Any, *, short: bool, source: bool, count: int, batch_size: int = 1
+) -> tuple[Any, ...]:
     """What comes out, what was said of it, and how often the stage was called."""
-    host = host_of(function, source=source)
+    host = host_of(function, source=source, batch_size=batch_size)
     if not short:
-        host._sprinter = None
-    inputs = [Number("d", n, _metadata={"n": n}) for n in range(count)]
-    for position, task in enumerate(inputs):
-        task.task_id = f"0_{position}"
-        task.__dict__["_lineage_key"] = position.to_bytes(16, "big")
+        host._sprinter = host._batch_sprinter = None
+    inputs = numbered(count)
     payload, _ = codec.encode(inputs)
     report, given_out = host.call([Piece(payload, 0, count, 1.0)])
     outputs = list(codec.decode(given_out or [], NAMES))
@@ -158,6 +166,15 @@ def run(function: Any, *, short: bool, source: bool, count: int) -> tuple[Any, .
         [(error.task_ids, error.error) for error in report.errors],
         host.stages[0].calls,
     )
+
+
+def numbered(count: int) -> list[Number]:
+    """Inputs with an id and a key each."""
+    inputs = [Number("d", n, _metadata={"n": n}) for n in range(count)]
+    for position, task in enumerate(inputs):
+        task.task_id = f"0_{position}"
+        task.__dict__["_lineage_key"] = position.to_bytes(16, "big")
+    return inputs
 
 
 def seen(task: Any) -> tuple[Any, ...]:
@@ -193,6 +210,201 @@ def test_the_short_way_gives_what_the_long_way_gives(function: Any, source: bool
     short = run(function, short=True, source=source, count=COUNT)
     assert short == run(function, short=False, source=source, count=COUNT)
     assert short[-1] == COUNT, "a stage was called twice, or not at all, for some task"
+
+
+def batch_same(_stage: Stage, tasks: list[Number]) -> Any:
+    return tasks
+
+
+def batch_new(_stage: Stage, tasks: list[Number]) -> Any:
+    return [Number("new", task.data + 1) for task in tasks]
+
+
+def batch_kept_if_even(_stage: Stage, tasks: list[Number]) -> Any:
+    return [task if task.data % 2 == 0 else None for task in tasks]
+
+
+def batch_none(_stage: Stage, tasks: list[Number]) -> Any:
+    return [None for _ in tasks]
+
+
+def batch_reused(_stage: Stage, tasks: list[Number]) -> Any:
+    return [tasks[0] for _ in tasks]
+
+
+def batch_merged(_stage: Stage, tasks: list[Number]) -> Any:
+    return [Number("d", sum(task.data for task in tasks))]
+
+
+def batch_spread(_stage: Stage, tasks: list[Number]) -> Any:
+    return [[Number("d", task.data), Number("d", -task.data)] for task in tasks]
+
+
+def batch_tuple(_stage: Stage, tasks: list[Number]) -> Any:
+    return tuple(tasks)
+
+
+def batch_yielded(_stage: Stage, tasks: list[Number]) -> Any:
+    yield from tasks
+
+
+def batch_with_metrics(stage: Stage, tasks: list[Number]) -> Any:
+    stage._log_metric("seen", float(tasks[0].data))
+    stage._log_kept(len(tasks))
+    return tasks
+
+
+def batch_odd(_stage: Stage, tasks: list[Number]) -> Any:
+    return [Odd("d", task.data) if task.data % 4 == 0 else task for task in tasks]
+
+
+def batch_labelled(_stage: Stage, tasks: list[Number]) -> Any:
+    for task in tasks[::2]:
+        task.label = "even"  # type: ignore[attr-defined]
+    return tasks
+
+
+def batch_failing(_stage: Stage, tasks: list[Number]) -> Any:
+    if tasks[0].data % 7 == 0:
+        raise KeyError(tasks[0].data)
+    return tasks
+
+
+def batch_nothing(_stage: Stage, _tasks: list[Number]) -> Any:
+    return None
+
+
+BATCH_FUNCTIONS = [
+    batch_same,
+    batch_new,
+    batch_kept_if_even,
+    batch_none,
+    batch_reused,
+    batch_merged,
+    batch_spread,
+    batch_tuple,
+    batch_yielded,
+    batch_with_metrics,
+    batch_odd,
+    batch_labelled,
+    batch_failing,
+    batch_nothing,
+]
+
+
+@pytest.mark.parametrize("source", [False, True])
+@pytest.mark.parametrize("batch_size", [2, 7])
+@pytest.mark.parametrize("function", BATCH_FUNCTIONS)
+def test_batches_give_the_same_both_ways(function: Any, batch_size: int, source: bool) -> None:
+    short, long = (
+        run(function, short=short, source=source, count=COUNT, batch_size=batch_size)
+        for short in (True, False)
+    )
+    assert short == long
+    assert short[-1] == -(-COUNT // batch_size), "a stage was called twice, or not at all"
+
+
+def labelled(_stage: Stage, task: Number) -> Number:
+    """The same task with an attribute more, or another instead of one that it had."""
+    if task.data % 3 == 0:
+        task.label = task.data  # type: ignore[attr-defined]
+    if task.data % 4 == 0:
+        del task.__dict__["_metadata"]
+        task._metadata = {}
+        task.other = 1  # type: ignore[attr-defined]
+    return Number("fresh", task.data) if task.data % 5 == 0 else task
+
+
+def test_attributes_of_its_own_travel_with_each_task() -> None:
+    host = host_of(labelled)
+    payload, _ = codec.encode([Number("d", n) for n in range(COUNT)])
+    _, given_out = host.call([Piece(payload, 0, COUNT, 1.0)])
+    found = list(codec.decode(given_out or [], NAMES))
+    assert [task.data for task in found] == list(range(COUNT))
+    kept = [task for task in found if task.data % 5]
+    assert all(
+        getattr(task, "label", None) == (None, task.data)[task.data % 3 == 0] for task in kept
+    )
+    assert all(hasattr(task, "other") == (task.data % 4 == 0) for task in kept)
+    assert not any(hasattr(task, "label") for task in found if task.data % 5 == 0)
+
+
+def test_as_many_attributes_but_others_are_told_apart() -> None:
+    def one_or_other(_stage: Stage, task: Number) -> Number:
+        setattr(task, "label" if task.data % 4 < 2 else "other", task.data)
+        return task
+
+    host = host_of(one_or_other)
+    payload, _ = codec.encode([Number("d", n) for n in range(COUNT)])
+    _, given_out = host.call([Piece(payload, 0, COUNT, 1.0)])
+    for task in codec.decode(given_out or [], NAMES):
+        name, lacks = ("label", "other") if task.data % 4 < 2 else ("other", "label")
+        assert (getattr(task, name), hasattr(task, lacks)) == (task.data, False)
+
+
+def test_what_an_interrupted_call_left_is_not_given_out_by_the_next() -> None:
+    def interrupted(stage: Stage, task: Number) -> Number:
+        if stage.calls == 6:
+            raise KeyboardInterrupt
+        return task
+
+    host = host_of(interrupted)
+    payload, _ = codec.encode(numbered(10))
+    with pytest.raises(KeyboardInterrupt):
+        host.call([Piece(payload, 0, 10, 1.0)])
+    host.drop()
+    _, given_out = host.call([Piece(payload, 8, 10, 1.0)])
+    assert [task.data for task in codec.decode(given_out or [], NAMES)] == [8, 9]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_large_outputs_make_small_chunks(batch_size: int) -> None:
+    def large(_stage: Stage, tasks: Any) -> Any:
+        if isinstance(tasks, list):
+            return [large(_stage, task) for task in tasks]
+        return Number("x" * 10, "y" * 300_000)  # type: ignore[arg-type]
+
+    host = host_of(large, batch_size=batch_size)
+    payload, _ = codec.encode(numbered(8))
+    _, given_out = host.call([Piece(payload, 0, 8, 1.0)])
+    assert [chunk[0] for chunk in given_out or []] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+@pytest.mark.parametrize("function", [same, kept_if_even, three, reused, with_metrics])
+def test_ids_and_keys_after_several_stages_are_the_same_both_ways(
+    function: Any, depth: int
+) -> None:
+    """The short way leaves them to be made by whoever reads them, over all stages since."""
+    found = []
+    for short in (True, False):
+        payload, _ = codec.encode(numbered(700))
+        for _ in range(depth):
+            host = host_of(function)
+            if not short:
+                host._sprinter = None
+            pieces = [Piece(payload, 0, sum(chunk[0] for chunk in payload), 1.0)]
+            payload = []
+            while True:
+                report, block = host.call(pieces)
+                payload += block or []
+                pieces = []
+                if not report.more:
+                    break
+        found.append([seen(task) for task in codec.decode(payload, NAMES)])
+    assert found[0] == found[1]
+    assert found[0]
+
+
+def test_a_filter_that_leaves_few_makes_few_chunks() -> None:
+    def one_in_fifty(_stage: Stage, task: Number) -> Number | None:
+        return task if task.data % 50 == 0 else None
+
+    host = host_of(one_in_fifty)
+    payload, _ = codec.encode(numbered(5000))
+    _, given_out = host.call([Piece(payload, 0, 5000, 1.0)])
+    assert sum(chunk[0] for chunk in given_out or []) == 100
+    assert len(given_out or []) <= 2
 
 
 @pytest.mark.parametrize("function", [same, three, kept_if_even])
