@@ -287,7 +287,10 @@ class RayWorkerPool:
 
     def _identify(self, call: Call) -> tuple[tuple[str, ...], bytes]:
         """Ids of a call's input tasks; and the tasks, pickled, or b"" where they are too large."""
-        tasks = self._read(call.segments)
+        try:
+            tasks = self._read(call.segments)
+        except ray.exceptions.RayError:
+            return (), b""  # the input may be the very thing that is lost
         pickled = cloudpickle.dumps(tasks)
         kept = pickled if len(pickled) <= KEPT_INPUT_BYTES else b""
         return tuple(task.task_id for task in tasks), kept
