@@ -81,23 +81,18 @@ class _Short:
 
 
 class Sprinter(_Short):
-    """For a batch size of 1 and the default `process_batch`: one task after the other."""
+    """For a batch size of 1 and the default `process_batch`: one task after the other.
+
+    A task's size is given in MB of 10^6 bytes.
+    """
 
     def run(
         self, tasks: Sequence[Any], begin: int, end: int, mb: float, writer: PayloadWriter
     ) -> tuple[int, Early | None]:
-        """Process `tasks[begin:end]`; outputs go to the writer.
-
-        Args:
-            tasks: of a chunk.
-            begin: the first to process.
-            end: where to stop.
-            mb: size of a task in MB of 10^6 bytes.
-            writer: takes children of the chunk's origin.
+        """Process `tasks[begin:end]` of a chunk; the writer expects children of its origin.
 
         Returns:
-            The first task not finished; and what the stage did with it, if that has to be looked
-            at the long way.
+            The first task not finished; and what the stage did with it, if it is for the long way.
         """
         runner, clock, said = self._runner, time.perf_counter, self._said
         process, validates, position = runner.stage.process, runner.validates, runner.index
