@@ -169,9 +169,8 @@ def _root_tasks(initial_tasks: Sequence[Task[Any]] | None) -> Sequence[Task[Any]
         state = task.__dict__
         if not task.task_id:
             task._set_task_id("0", position)
-        prior = task._stage_perf if state.get("_perf_packed") else state.get("_perf_list")
-        if prior:
-            state["_perf_prior"] = tuple(prior)
+        if state.get("_perf_packed"):
+            state["_perf_prior"] = tuple(task._stage_perf)
         state["_perf_packed"] = b""
         state.pop("_perf_metrics", None)
         state["_lineage_key"] = root_key(position, task.get_deterministic_id())
