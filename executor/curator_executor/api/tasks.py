@@ -10,7 +10,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from curator_executor.api.perf import StagePerfStats, unpack_chain
 
@@ -103,8 +103,11 @@ class Task(ABC, Generic[T]):
     task_id: str = field(init=False, default="")
     _source_id: str = field(init=False, default="")
 
-    # Not dataclass fields: the executor keeps them, and subclasses may add positional fields.
-    _lineage_key: ClassVar[bytes] = _Kept("_lineage_key", b"", "lineage_key")  # type: ignore[assignment]
+    # No dataclass field at run time: the executor keeps it, and subclasses may add positional ones.
+    if TYPE_CHECKING:
+        _lineage_key: bytes = field(init=False, default=b"")
+    else:
+        _lineage_key = _Kept("_lineage_key", b"", "lineage_key")
 
     def __post_init__(self) -> None:
         self.validate()
