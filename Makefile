@@ -16,7 +16,7 @@ CONTAINED := $(BIN)/python .ci/contained.py
 SOURCES := executor operator crds tests .ci examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check generate format test-unit test-integration test-cluster cluster-binaries bench bench-full bench-peers demo test build lock clean
+.PHONY: help setup check generate format test-unit test-integration test-cluster cluster-binaries bench bench-full bench-peers bench-operator bench-operator-full demo test build lock clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -81,6 +81,17 @@ bench-full: $(READY) ## Large sizes, three rounds; the figures go to out/benchma
 # In an environment of its own under out/peers, because it pins other versions than ours.
 bench-peers: $(READY) ## The same work on cosmos-xenna; needs uv and Python 3.12
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(CONTAINED) sh tests/benchmarks/peers/run.sh out/peers
+
+bench-operator: cluster-binaries ## The operator at 200 pipelines, 40 running; about ten minutes
+	$(CONTAINED) $(BIN)/python -m tests.benchmarks.operator.run --pipelines 200 --running 40 \
+		--json out/operator-200.json $(BENCH)
+
+# Wants the machine to itself: about an hour.
+bench-operator-full: cluster-binaries ## The operator at 1,000 pipelines, 200 running, then half an hour at 200
+	$(CONTAINED) $(BIN)/python -m tests.benchmarks.operator.run --pipelines 1000 --running 200 \
+		--json out/operator-1000.json $(BENCH)
+	$(CONTAINED) $(BIN)/python -m tests.benchmarks.operator.run --pipelines 200 --running 40 \
+		--steady 1800 --limit 3000 --json out/operator-soak.json $(BENCH)
 
 demo: $(READY) ## The main job on real text: the documentation inside the installed Python
 	$(CONTAINED) $(BIN)/python examples/demo/demo.py
