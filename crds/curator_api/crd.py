@@ -35,7 +35,7 @@ COLUMNS = (
     ("Phase", "string", ".status.phase", 0, "Where the pipeline is in its life."),
     ("Progress", "string", ".status.progress.summary", 0, "Inputs done, of how many."),
     ("Rate", "string", ".status.progress.inputsPerSecond", 0, "Inputs a second, recently."),
-    ("Bottleneck", "string", ".status.progress.bottleneck.stage", 0, "Stage that holds it up."),
+    ("Bottleneck", "string", ".status.heldUpBy", 0, "Slowest stage, or why it does not run."),
     ("ETA", "string", ".status.progress.remaining", 0, "How long it will still take."),
     ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
     ("Attempt", "integer", ".status.attempt", 1, "Number of the attempt."),

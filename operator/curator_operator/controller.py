@@ -33,7 +33,7 @@ AGAIN_AFTER_S = 5.0
 # However soon `plan` wants to look again, others get their turn first.
 _SHORTEST_WAIT_S = 0.05
 # What `plan` does not act on: after a write of only this nothing has to be decided anew.
-_SHOWN_ONLY = {"progress", "stages", "failures", "last_progress_time", "message"}
+_SHOWN_ONLY = {"held_up_by", "progress", "stages", "failures", "last_progress_time", "message"}
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,11 @@ class PipelineStatus(WireModel):
     message: str | None = Field(
         None, max_length=LONGEST_MESSAGE, description="What it waits for, or how it ended."
     )
+    held_up_by: str | None = Field(
+        None,
+        max_length=128,
+        description="What holds it up, in a word: the slowest stage, or why it does not run.",
+    )
     conditions: Annotated[list[Condition], unrepeated_by("type")] = Field(
         default_factory=list,
         max_length=MOST_CONDITIONS,

@@ -21,7 +21,7 @@ from curator_operator.reconcile.conditions import Says, condition_of, is_true, r
 from curator_operator.reconcile.draining import rest
 from curator_operator.reconcile.reasons import Reason
 from curator_operator.reconcile.say import say
-from curator_operator.reconcile.status import with_progress
+from curator_operator.reconcile.status import at_rest, with_progress
 from curator_operator.reconcile.times import seconds, stamp
 from curator_operator.reconcile.verdict import Ended, verdict_of
 
@@ -97,12 +97,9 @@ def ended(case: Case) -> Step:
 
 def _end(case: Case, status: PipelineStatus, complete: bool, reason: Reason, message: str) -> Step:
     phase = "Succeeded" if complete else "Failed"
-    ended = stop_clock(status, case.now).model_copy(
+    ended = at_rest(stop_clock(status, case.now)).model_copy(
         update={"phase": phase, "completion_time": stamp(case.now)}
     )
-    if ended.progress is not None:
-        still = {"remaining": None, "estimated_completion_time": None, "bottleneck": None}
-        ended = ended.model_copy(update={"progress": ended.progress.model_copy(update=still)})
     kept = case.judged.controls.keep_cluster and not case.existing
     cluster = (
         ()

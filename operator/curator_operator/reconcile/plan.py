@@ -24,6 +24,7 @@ from curator_operator.reconcile.phases import ACTIVE
 from curator_operator.reconcile.reasons import Reason
 from curator_operator.reconcile.refusals import hold_back
 from curator_operator.reconcile.stalled import stalled
+from curator_operator.reconcile.status import held_up_by
 from curator_operator.reconcile.suspend import suspended, suspending
 from curator_operator.settings import OperatorSettings
 
@@ -96,7 +97,8 @@ def _completed(case: Case, step: Step) -> tuple[PipelineStatus, float | None]:
         says.append(Says("Suspended", "False", Reason.NOT_SUSPENDED))
     whole = with_conditions(status, says, case.now, generation)
     known = {"observed_generation": generation, "attempt": status.attempt or case.attempt or None}
-    return fitted(whole.model_copy(update=known)), stall_s
+    named = whole.model_copy(update={**known, "held_up_by": held_up_by(whole)})
+    return fitted(named), stall_s
 
 
 def _accepted(case: Case, step: Step) -> Says:

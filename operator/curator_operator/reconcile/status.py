@@ -11,6 +11,7 @@ from curator_api.v1alpha1.status import (
     LONGEST_MESSAGE,
     MOST_FAILURES,
     MOST_SHOWN_STAGES,
+    ConditionType,
     FailureStatus,
     PipelineStatus,
     StageStatus,
@@ -19,12 +20,17 @@ from curator_api.v1alpha1.status import (
     StatusWorkers,
 )
 from curator_operator.reconcile.case import Case
+from curator_operator.reconcile.conditions import condition_of
 from curator_operator.reconcile.eta import completion, remaining
+from curator_operator.reconcile.reasons import Reason
 from curator_operator.reconcile.text import clean, cut, figure
 from curator_operator.reconcile.times import stamp
 
 _LONGEST_NAME = 128
 _LONGEST_REASON = 256
+# Phases in which something may hold it up, and the conditions that say what, the weightier first.
+_WAITS = frozenset({"Pending", "Queued", "Starting", "Running"})
+_HOLDS_UP: tuple[ConditionType, ...] = ("Accepted", "ClusterReady")
 
 
 def with_progress(case: Case, status: PipelineStatus) -> PipelineStatus:
@@ -44,6 +50,27 @@ def with_progress(case: Case, status: PipelineStatus) -> PipelineStatus:
     if _moved(status, progress, stages):
         update["last_progress_time"] = stamp(seen.at)
     return status.model_copy(update=update)
+
+
+def at_rest(status: PipelineStatus) -> PipelineStatus:
+    """The status without what only a run has: a rate, a time of completion, a bottleneck."""
+    if status.progress is None:
+        return status
+    gone = ("inputs_per_second", "estimated_completion_time", "remaining", "bottleneck")
+    progress = status.progress.model_copy(update=dict.fromkeys(gone))
+    return status.model_copy(update={"progress": progress})
+
+
+def held_up_by(status: PipelineStatus) -> str | None:
+    """What `kubectl get` names as holding the pipeline up: a stage, or a reason of a condition."""
+    if status.phase not in _WAITS:
+        return None
+    for kind in _HOLDS_UP:
+        found = condition_of(status, kind)
+        if found is not None and found.status == "False" and found.reason != Reason.NOT_STARTED:
+            return found.reason
+    held = status.progress.bottleneck if status.progress is not None else None
+    return held.stage if held is not None else None
 
 
 def _progress(snapshot: ProgressSnapshot, before: StatusProgress | None) -> StatusProgress:

@@ -16,6 +16,7 @@ from curator_operator.reconcile.draining import rest
 from curator_operator.reconcile.ending import finish
 from curator_operator.reconcile.reasons import Reason
 from curator_operator.reconcile.say import say
+from curator_operator.reconcile.status import at_rest
 from curator_operator.reconcile.verdict import Ended, verdict_of
 
 
@@ -24,7 +25,7 @@ def suspend(case: Case) -> Step:
     if not case.attempt:
         return Step(_suspended(case, "suspended before anything was made"))
     message = "the run drains, then its cluster is deleted"
-    status = case.status.model_copy(update={"phase": "Suspending"})
+    status = at_rest(case.status).model_copy(update={"phase": "Suspending"})
     says = (
         Says("Progressing", "False", Reason.SUSPENDING, message),
         Says("Suspended", "False", Reason.SUSPENDING, message),
@@ -39,7 +40,7 @@ def suspending(case: Case) -> Step:
         return finish(case, verdict)
     resting = rest(case, case.judged.controls.drain_s, "spec.suspend is true")
     if not resting.reached:
-        status = case.status.model_copy(update={"phase": "Suspending"})
+        status = at_rest(case.status).model_copy(update={"phase": "Suspending"})
         says = Says("Progressing", "False", Reason.SUSPENDING, resting.why)
         return Step(
             say(case, status, resting.why, says), resting.actions, resting.again_s, poll=True
@@ -54,7 +55,7 @@ def suspending(case: Case) -> Step:
             for one in case.leftovers(present=True)
         ]
         says = Says("Progressing", "False", Reason.SUSPENDING, message)
-        status = case.status.model_copy(update={"phase": "Suspending"})
+        status = at_rest(case.status).model_copy(update={"phase": "Suspending"})
         return Step(say(case, status, message, says), tuple(actions))
     return Step(_suspended(case, f"suspended: {resting.why}"), look_again_s=0.0)
 
@@ -94,7 +95,7 @@ def _still(case: Case) -> str:
 
 
 def _suspended(case: Case, message: str) -> PipelineStatus:
-    status = stop_clock(case.status, case.now).model_copy(
+    status = at_rest(stop_clock(case.status, case.now)).model_copy(
         update={
             "phase": "Suspended",
             "submission_id": None,
