@@ -14,7 +14,8 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
@@ -129,6 +130,10 @@ class KubeApi:
         else:
             load_incluster_config(client_configuration=configuration)
         configuration.connection_pool_maxsize = _CONNECTIONS
+        # aiohttp would look for a proxy and a .netrc before each request, in threads: 7 % of the
+        # operator's processor time. The host stays the same, so its proxy is looked for once.
+        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.proxy = configuration.proxy or proxy_of(configuration.host)
         return cls(ApiClient(configuration), metrics, timeout_s)
 
     async def close(self) -> None:
@@ -242,6 +247,14 @@ class KubeApi:
         if not 200 <= code < 300:
             raise _refusal(code, reply.headers, text)
         return _object(method, path, text)
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that the environment (`HTTPS_PROXY`, `NO_PROXY` …) gives for an address."""
+    parts = urlsplit(url)
+    if not parts.hostname or proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _kubeconfig() -> str | None:

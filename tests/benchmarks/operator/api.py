@@ -22,17 +22,22 @@ PIPELINES = "apis/curator.dev/v1alpha1"
 RAYCLUSTERS = "apis/ray.io/v1"
 CORE = "api/v1"
 MERGE_PATCH = "application/merge-patch+json"
-# Longer than any benchmark: a watch that ends is an error here, not an interruption.
+# Longer than any benchmark.
 WATCH_S = 7200
 ANSWER_WITHIN_S = 30.0
+REOPEN_AFTER_S = 0.2
+# The API server asks for patience, as while it fills a cache anew.
+BUSY = 429
+BUSY_FOR_S = 0.5
+PATIENCE = 20
 CONNECTIONS = 64
 
 
 class ApiFailed(Exception):
-    """The API server refused a request, or a watch ended.
+    """The API server refused a request or a watch.
 
     Attributes:
-        code: HTTP status; 0 for a watch that ended.
+        code: HTTP status; 0 where a watch told of an error.
     """
 
     def __init__(self, message: str, code: int = 0) -> None:
@@ -41,7 +46,11 @@ class ApiFailed(Exception):
 
 
 class Api:
-    """A pool of connections with the rights of a kubeconfig; an async context manager."""
+    """A pool of connections with the rights of a kubeconfig; an async context manager.
+
+    Attributes:
+        reopened: how often a watch ended and was taken up again.
+    """
 
     def __init__(self, kubeconfig: Path) -> None:
         config = yaml.safe_load(kubeconfig.read_text())
@@ -50,6 +59,7 @@ class Api:
         self._trust = ssl.create_default_context(cafile=cluster["certificate-authority"])
         self._headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}"}
         self._session: aiohttp.ClientSession | None = None
+        self.reopened = 0
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -76,6 +86,20 @@ class Api:
         Raises:
             ApiFailed: it is an error.
         """
+        code, text = await self._once(method, path, body, content_type)
+        for _ in range(PATIENCE):
+            if code != BUSY:
+                break
+            await asyncio.sleep(BUSY_FOR_S)
+            code, text = await self._once(method, path, body, content_type)
+        if code >= 300:
+            raise ApiFailed(f"{method} {path}: {code} {text[:500]!r}", code)
+        found: Json = json.loads(text)
+        return found
+
+    async def _once(
+        self, method: str, path: str, body: Any, content_type: str
+    ) -> tuple[int, bytes]:
         assert self._session, "outside of `async with`"
         async with self._session.request(
             method,
@@ -83,34 +107,52 @@ class Api:
             data=None if body is None else json.dumps(body),
             headers={"Content-Type": content_type},
         ) as answer:
-            text = await answer.read()
-            if answer.status >= 300:
-                raise ApiFailed(f"{method} {path}: {answer.status} {text[:500]!r}", answer.status)
-        found: Json = json.loads(text)
-        return found
+            return answer.status, await answer.read()
 
     async def watch(
         self, path: str, query: Mapping[str, str] | None = None
     ) -> AsyncIterator[tuple[str, Json]]:
         """Everything that is there, then each change, as (type, object).
 
+        The API server ends the watch of a reader that is slow for a moment, as on a busy machine:
+        it is then taken up where it ended, and nothing is missed.
+
         Raises:
-            ApiFailed: the watch was refused or ended.
+            ApiFailed: the watch was refused, or what happened meanwhile is not known any more.
         """
-        assert self._session, "outside of `async with`"
         asked = {"watch": "1", "timeoutSeconds": str(WATCH_S), **(query or {})}
+        while True:
+            async for kind, obj in self._stream(path, asked):
+                asked["resourceVersion"] = obj["metadata"]["resourceVersion"]
+                yield kind, obj
+            self.reopened += 1
+            await asyncio.sleep(REOPEN_AFTER_S)
+
+    async def _stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, Json]]:
+        assert self._session, "outside of `async with`"
         async with self._session.get(
-            f"{self._url}/{path}", params=asked, timeout=aiohttp.ClientTimeout(total=None)
+            f"{self._url}/{path}", params=query, timeout=aiohttp.ClientTimeout(total=None)
         ) as stream:
+            if stream.status == BUSY:
+                return
+            if stream.status >= 300:
+                raise ApiFailed(f"watch of {path}: {await stream.text()}", stream.status)
             rest = b""
             async for chunk in stream.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     event = json.loads(line)
                     if event.get("type") not in {"ADDED", "MODIFIED", "DELETED"}:
+                        if _is_busy(event):
+                            return
                         raise ApiFailed(f"watch of {path}: {line[:500]!r}")
                     yield event["type"], event["object"]
-        raise ApiFailed(f"the watch of {path} ended")
+
+
+def _is_busy(said: Json) -> bool:
+    """Whether an error in a watch's stream asks for patience."""
+    status = said.get("object", said)
+    return bool(status.get("code") == BUSY)
 
 
 async def until_cancelled(*work: Any) -> None:

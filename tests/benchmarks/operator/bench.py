@@ -31,7 +31,7 @@ from tests.benchmarks.operator.observer import Observer, Watched
 from tests.benchmarks.operator.processes import Gauge
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operator_process import OperatorProcess
-from tests.cluster.processes import Program
+from tests.cluster.processes import Program, ProgramEnded
 
 Call = Callable[[], Any]
 # Where each kind comes to rest.
@@ -109,6 +109,7 @@ class Bench:
                     self._observer.follow_pipelines(),
                     self._observer.follow_clusters(),
                     self._gauge.follow(),
+                    self._mind_the_stand_in(),
                 )
             )
             steps = asyncio.create_task(self._steps())
@@ -121,6 +122,7 @@ class Bench:
                 for task in (watching, steps):
                     task.cancel()
                 await asyncio.gather(watching, steps, return_exceptions=True)
+        self._beside["watches of the observer taken up again"] = api.reopened
         self._check_submissions()
         for name, most in self._gauge.rss_peak.items():
             self._beside[f"rss_peak_mib {name}"] = round(most / MIB, 1)
@@ -137,6 +139,11 @@ class Bench:
         await self._steady()
         await self._late()
         await self._restart()
+
+    async def _mind_the_stand_in(self) -> None:
+        while self._stand_in.is_running():  # noqa: ASYNC110 - a process has no event
+            await asyncio.sleep(SAMPLE_EVERY_S)
+        raise ProgramEnded(f"the stand-in ended: {self._stand_in.log_end()}")
 
     def _pids(self) -> dict[str, int]:
         programs = self._control_plane._programs

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -67,7 +68,8 @@ def measure(sizes: Sizes, limit_s: float, keep: Path | None) -> dict[str, Any]:
 
 def _measure(sizes: Sizes, limit_s: float, directory: Path) -> dict[str, Any]:
     for name in ("control-plane", "stand-in", "operator"):
-        (directory / name).mkdir(exist_ok=True)
+        shutil.rmtree(directory / name, ignore_errors=True)
+        (directory / name).mkdir()
     with ControlPlane(directory / "control-plane") as control_plane:
         control_plane.install_crds(CRD, *kuberay.crds(control_plane.directory))
         stand_in = Program(
