@@ -54,7 +54,7 @@ class Entry:
         strangers: RayClusters that stand where one of ours should, with the time of the look.
         existing: the RayCluster of `spec.cluster.existing`, its head pods, and when looked at.
         children: `ConfigMap/NAME` and `Secret/NAME` that were made or found.
-        leftover_looked_for: whether, after the end, it was asked whether the ConfigMap is there.
+        leftovers_looked_for: whether, after the end, it was asked which ConfigMaps are there.
         refusals: of actions, by type name, until they are done.
         done: actions done lately, by type and name, and when.
         told: keys of the events that were posted.
@@ -68,7 +68,7 @@ class Entry:
     existing: tuple[float, ClusterSeen | None, tuple[PodSeen, ...]] | None = None
     children: set[str] = field(default_factory=set)
     children_checked_at: float = 0.0
-    leftover_looked_for: bool = False
+    leftovers_looked_for: bool = False
     job: JobSeen = field(default_factory=JobSeen)
     snapshot: SnapshotSeen | None = None
     refusals: dict[str, Refusal] = field(default_factory=dict)

@@ -64,7 +64,7 @@ class Reader:
         pipeline = entry.pipeline.seen
         await self._look_at_existing(entry, pipeline, now)
         await self._look_at_strangers(entry, pipeline, now)
-        await self._look_for_leftover(entry, pipeline)
+        await self._look_for_leftovers(entry, pipeline)
         _doubt_children(entry, now)
         # The pipeline may have changed, or gone, while the API server was asked.
         if entry.pipeline is None:
@@ -115,31 +115,39 @@ class Reader:
                 continue
             entry.strangers[name] = (now, cluster_seen(found))
 
-    async def _look_for_leftover(self, entry: Entry, pipeline: PipelineSeen) -> None:
-        """After an end, once: is the ConfigMap still there? An operator may have died before it
-        was deleted, and nobody watches ConfigMaps.
+    async def _look_for_leftovers(self, entry: Entry, pipeline: PipelineSeen) -> None:
+        """After an end, once: which ConfigMaps of its attempts are still there? An operator may
+        have died before they were deleted, and nobody watches ConfigMaps.
         """
         status = pipeline.status
-        if status.phase not in ENDED or not status.attempt or entry.leftover_looked_for:
+        if status.phase not in ENDED or not status.attempt or entry.leftovers_looked_for:
             return
-        entry.leftover_looked_for = True
-        name = config_map_name(pipeline.name, pipeline.uid, status.attempt)
-        if f"ConfigMap/{name}" in entry.children or existing_of(pipeline) is not None:
-            return
+        if existing_of(pipeline) is None:
+            for attempt in range(status.attempt, 0, -1):
+                name = config_map_name(pipeline.name, pipeline.uid, attempt)
+                if f"ConfigMap/{name}" not in entry.children and await self._is_left(
+                    pipeline, name
+                ):
+                    entry.children.add(f"ConfigMap/{name}")
+        entry.leftovers_looked_for = True
+
+    async def _is_left(self, pipeline: PipelineSeen, name: str) -> bool:
         try:
             found = await self._api.get(CONFIG_MAPS, pipeline.namespace, name)
         except ApiRefused as refused:
-            if not refused.not_found:
-                logger.warning(
-                    "cannot look for leftovers",
-                    extra={
-                        "pipeline": f"{pipeline.namespace}/{pipeline.name}",
-                        "why": str(refused),
-                    },
-                )
-            return
-        if owner_uid(found) == pipeline.uid:
-            entry.children.add(f"ConfigMap/{name}")
+            if refused.not_found:
+                return False
+            if refused.code >= 500 or refused.code == 429:
+                raise
+            logger.warning(
+                "cannot look for leftovers",
+                extra={
+                    "pipeline": f"{pipeline.namespace}/{pipeline.name}",
+                    "why": str(refused),
+                },
+            )
+            return False
+        return owner_uid(found) == pipeline.uid
 
     async def _head_pods(self, namespace: str, cluster: str) -> tuple[PodSeen, ...]:
         selector = f"{CLUSTER_LABEL}={cluster},{HEAD_SELECTOR}"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from curator_operator.cluster.cache import Cache
+from curator_operator.cluster.client import ApiRefused
 from curator_operator.cluster.listing import Listing
 from curator_operator.cluster.read import Reader
 from curator_operator.cluster.reduce import cluster_seen
@@ -166,6 +167,22 @@ def test_what_a_dead_operator_left_after_the_end_is_found_once() -> None:
 def test_what_is_not_ours_is_not_left_over(answer: Any) -> None:
     api = ScriptedApi({("GET", CONFIG_MAP): answer})
     assert observe(cache_with(status=ENDED), api).children == frozenset()
+
+
+def test_what_is_left_of_earlier_attempts_is_found_too() -> None:
+    first = f"/api/v1/namespaces/team-a/configmaps/{CLUSTER}-pipeline"
+    api = ScriptedApi({("GET", first): ray_cluster()})
+    cache = cache_with(status={**RUNNING, "phase": "Succeeded", "attempt": 2})
+    assert observe(cache, api).children == {f"ConfigMap/{CLUSTER}-pipeline"}
+
+
+def test_what_is_left_over_is_asked_for_again_after_a_failure() -> None:
+    path = ("GET", f"/api/v1/namespaces/team-a/configmaps/{CLUSTER}-pipeline")
+    api = ScriptedApi({path: [refused(500, "InternalError"), ray_cluster()]})
+    cache = cache_with(status={**RUNNING, "phase": "Succeeded"})
+    with pytest.raises(ApiRefused):
+        observe(cache, api)
+    assert observe(cache, api).children == {f"ConfigMap/{CLUSTER}-pipeline"}
 
 
 def test_nothing_is_left_over_while_it_runs() -> None:
