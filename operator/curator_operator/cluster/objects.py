@@ -145,12 +145,11 @@ async def patch_ray_cluster(tools: Tools, place: Place, action: PatchRayCluster)
 @performs(DeleteRayCluster)
 async def delete_ray_cluster(tools: Tools, place: Place, action: DeleteRayCluster) -> None:
     """Only the one with that uid; another one of that name, or none, is as good."""
+    namespace = place.pipeline.namespace
     try:
-        left = await tools.api.delete(
-            RAYCLUSTERS, place.pipeline.namespace, action.name, action.uid
-        )
+        left = await tools.api.delete(RAYCLUSTERS, namespace, action.name, action.uid)
     except ApiRefused as refused:
-        if not (refused.not_found or refused.conflict):
+        if not await _is_gone(tools, refused, (RAYCLUSTERS, namespace, action.name), action.uid):
             raise
         place.entry.clusters.pop(action.name, None)
         return
@@ -178,11 +177,30 @@ async def delete_pipeline(tools: Tools, place: Place, action: DeletePipeline) ->
     try:
         left = await tools.api.delete(PIPELINES, pipeline.namespace, pipeline.name, action.uid)
     except ApiRefused as refused:
-        if not (refused.not_found or refused.conflict):
+        where = (PIPELINES, pipeline.namespace, pipeline.name)
+        if not await _is_gone(tools, refused, where, action.uid):
             raise
         raise Gone(str(place.key)) from refused
     if left.get("kind") == "CuratorPipeline":
         tools.cache.put_pipeline(left)
+
+
+async def _is_gone(
+    tools: Tools, refused: ApiRefused, where: tuple[Resource, str, str], uid: str
+) -> bool:
+    """Whether a deletion was refused because the object with that uid is not there any more.
+
+    A conflict alone does not say so: an admission webhook, or a busy store, gives one too.
+    """
+    if refused.conflict:
+        try:
+            found = await tools.api.get(*where)
+        except ApiRefused as missing:
+            if not missing.not_found:
+                raise
+            return True
+        return str(found["metadata"]["uid"]) != uid
+    return refused.not_found
 
 
 @performs(EmitEvent)

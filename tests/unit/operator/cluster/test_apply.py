@@ -205,6 +205,20 @@ def test_a_cluster_that_is_gone_is_deleted(answer: Any) -> None:
     world.do(DeleteRayCluster(CLUSTER, "cluster-uid", "r"))
 
 
+def test_a_conflict_says_that_a_cluster_is_gone_only_if_it_is() -> None:
+    cache = cache_with(status=RUNNING)
+    cache.put_cluster(ray_cluster())
+    answers: dict[tuple[str, str], Any] = {
+        ("DELETE", CLUSTER_PATH): refused(409, "Conflict"),
+        ("GET", CLUSTER_PATH): ray_cluster(),
+    }
+    world = World(answers, cache=cache)
+    with pytest.raises(ActionRefused, match="DeleteRayCluster: 409"):
+        world.do(DeleteRayCluster(CLUSTER, "cluster-uid", "r"))
+    assert CLUSTER in world.place.entry.clusters
+    world.do(DeleteRayCluster(CLUSTER, "the one before", "r"))
+
+
 def test_a_cluster_that_takes_its_time_to_go_is_seen_going() -> None:
     going = ray_cluster(21, deletionTimestamp="2027-01-15T09:00:00Z")
     world = World({("DELETE", CLUSTER_PATH): going})
@@ -244,6 +258,17 @@ def test_a_pipeline_is_deleted_only_if_it_is_still_that_one() -> None:
 def test_a_pipeline_that_is_gone_is_deleted() -> None:
     with pytest.raises(Gone):
         World().do(DeletePipeline(UID, "r"))
+
+
+def test_a_conflict_says_that_a_pipeline_is_gone_only_if_it_is() -> None:
+    answers = {
+        ("DELETE", PIPELINE_PATH): refused(409, "Conflict"),
+        ("GET", PIPELINE_PATH): pipeline(11),
+    }
+    with pytest.raises(ActionRefused, match="DeletePipeline: 409"):
+        World(answers).do(DeletePipeline(UID, "r"))
+    with pytest.raises(Gone):
+        World(answers).do(DeletePipeline("the one before", "r"))
 
 
 def event(key: str = "submitted/1", message: str = "job x is submitted") -> EmitEvent:
