@@ -16,7 +16,7 @@ CONTAINED := $(BIN)/python .ci/contained.py
 SOURCES := executor operator crds tests .ci examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check generate format test-unit test-integration test-cluster cluster-binaries bench bench-full bench-peers bench-operator bench-operator-full demo test build lock clean
+.PHONY: help setup check generate format test-unit test-integration test-cluster test-storm cluster-binaries bench bench-full bench-peers bench-operator bench-operator-full demo test build lock clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -48,11 +48,13 @@ check: $(READY) ## Lint, formatting, types, import contracts, generated pages, r
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
 	$(BIN)/python -m curator_api.generate --check
+	$(BIN)/python -m curator_api.generate --check charts/curator/files/curatorpipelines.yaml
 	$(BIN)/python -m curator_api.reference --check
 	$(PYTEST) -q tests/unit/house
 
 generate: $(READY) ## Write what is made from the models: the CRD and the pages of reference
 	$(BIN)/python -m curator_api.generate
+	$(BIN)/python -m curator_api.generate charts/curator/files/curatorpipelines.yaml
 	$(BIN)/python -m curator_api.reference
 
 format: $(READY) ## Format the code and mend what can be mended
@@ -68,8 +70,14 @@ test-integration: $(READY) ## Tests on a real local Ray
 test-cluster: cluster-binaries ## Tests on a real Kubernetes API server, without nodes
 	$(CONTAINED) $(PYTEST) -q tests/cluster
 
+# Lives FIRST to FIRST + SEEDS - 1, a hundred at a time; the first hundred are in test-cluster too.
+SEEDS ?= 100
+FIRST ?= 1
+test-storm: cluster-binaries ## Lives of pipelines under kills and faults (SEEDS=1000 for more, FIRST=42 SEEDS=1 for one)
+	STORM_FIRST=$(FIRST) STORM_SEEDS=$(SEEDS) $(CONTAINED) $(PYTEST) -q -s tests/cluster/test_operator_storm.py
+
 # Once per version; about ten minutes on two cores when nothing is cached. Needs Go.
-cluster-binaries: $(READY) ## Build kube-apiserver, etcd, kubectl and KubeRay's operator for the tests
+cluster-binaries: $(READY) ## Build kube-apiserver, etcd, kubectl, Helm and KubeRay's operator for the tests
 	$(BIN)/python -m tests.cluster.binaries
 
 bench: $(READY) ## Benchmarks against their baselines, about five minutes (BENCH="--only W1" for a part)

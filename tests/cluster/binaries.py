@@ -54,6 +54,7 @@ BINARIES = {
     "kube-controller-manager": Binary("k8s", f"{KUBERNETES}/cmd/kube-controller-manager"),
     "kubectl": Binary("k8s", f"{KUBERNETES}/cmd/kubectl"),
     "kuberay-operator": Binary("kuberay", KUBERAY),
+    "helm": Binary("helm", "helm.sh/helm/v3/cmd/helm"),
 }
 
 
