@@ -247,3 +247,57 @@ def test_depth_and_age_tell_of_those_that_wait() -> None:
         assert (queue.depth, queue.oldest_s(), queue.handed_out) == (2, 2.0, 1)
 
     run(scenario)
+
+
+def test_a_next_step_goes_ahead_of_those_that_wait() -> None:
+    async def scenario(queue: KeyedQueue[str], clock: Clock) -> None:
+        queue.add("a")
+        key = await queue.take()
+        for other in ("b", "c"):
+            queue.add(other)
+        queue.add(key, ahead=True)
+        queue.done(key)
+        assert await taken(queue) == ["a", "b", "c"]
+
+    run(scenario)
+
+
+def test_a_key_that_waits_already_may_still_go_ahead_and_is_handed_out_once() -> None:
+    async def scenario(queue: KeyedQueue[str], clock: Clock) -> None:
+        for key in ("a", "b", "c"):
+            queue.add(key)
+        queue.add("b", ahead=True)
+        queue.add("b", ahead=True)
+        queue.add("b")
+        assert queue.depth == 3
+        assert await taken(queue) == ["b", "a", "c"]
+        queue.done("b")
+        queue.add("b")
+        assert await taken(queue) == ["b"]
+
+    run(scenario)
+
+
+def test_nobody_waits_for_ever_behind_those_that_go_ahead() -> None:
+    async def scenario(queue: KeyedQueue[str], clock: Clock) -> None:
+        queue.add("waits")
+        queue.add("waits too")
+        for number in range(20):
+            queue.add(f"ahead {number}", ahead=True)
+        order = await taken(queue)
+        assert (order.index("waits"), order.index("waits too")) == (3, 7)
+        assert len(order) == 22
+
+    run(scenario)
+
+
+def test_a_key_that_went_ahead_waits_its_turn_the_next_time() -> None:
+    async def scenario(queue: KeyedQueue[str], clock: Clock) -> None:
+        queue.add("a", ahead=True)
+        assert await taken(queue) == ["a"]
+        queue.done("a")
+        queue.add("b")
+        queue.add("a")
+        assert await taken(queue) == ["b", "a"]
+
+    run(scenario)
