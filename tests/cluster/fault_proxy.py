@@ -29,7 +29,7 @@ LIFE = re.compile(rb"life-\d+")
 # Longer than the operator waits.
 SILENT_S = 60.0
 SLOWEST_S = 1.5
-WATCH_LASTS_S = (4.0, 25.0)
+WATCH_LASTS_S = (0.5, 8.0)
 # Of a hundred writes, and of a hundred reads.
 SPOILED_WRITES = 9.0
 SPOILED_READS = 3.0
