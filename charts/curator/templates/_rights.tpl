@@ -20,10 +20,10 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, delete]
-# Never read: the tokens in them are worked out anew.
+# Never read: the tokens in them are worked out anew; they go with their pipeline.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [create, delete]
+  verbs: [create]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
