@@ -157,6 +157,7 @@ def test_hook_stops_the_operator(chart_plane: AuditedControlPlane, release: Inst
 
 
 def test_uninstall_takes_all_when_that_is_asked(release: Installed) -> None:
+    release.install()
     release.install({"crds": {"keep": False}})
     release.uninstall()
     assert not release.exists("secret", SECRET)
