@@ -165,6 +165,16 @@ def test_deleting_another_object_of_that_name_is_a_conflict(ask: Any, namespace:
     ask(what)
 
 
+def test_a_field_that_the_api_server_does_not_know_is_refused_and_named(
+    ask: Any, namespace: str
+) -> None:
+    async def what(api: KubeApi) -> None:
+        with pytest.raises(ApiRefused, match="dataa"):
+            await api.create(CONFIG_MAPS, namespace, {"metadata": {"name": "x"}, "dataa": {}})
+
+    ask(what)
+
+
 def test_what_exists_is_told_from_a_conflict(ask: Any, namespace: str) -> None:
     async def what(api: KubeApi) -> None:
         await api.create(CONFIG_MAPS, namespace, {"metadata": {"name": "x"}})

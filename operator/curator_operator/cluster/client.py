@@ -38,6 +38,7 @@ Resource = tuple[str, str]
 Body = Mapping[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
+STRICT = {"fieldValidation": "Strict"}
 JSON_PATCH = "application/json-patch+json"
 # Objects in one answer to a list request: a hundred RayClusters are about 1 MB.
 PAGE = 100
@@ -145,8 +146,12 @@ class KubeApi:
         return await self.request("GET", path_of(resource, namespace, name))
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> dict[str, Any]:
-        """Make an object; the reply is the object."""
-        return await self.request("POST", path_of(resource, namespace), body)
+        """Make an object; the reply is the object.
+
+        A field that the API server does not know is refused: it would drop a misspelt field of a
+        pod template, or one that an older KubeRay lacks, without a word.
+        """
+        return await self.request("POST", path_of(resource, namespace), body, query=STRICT)
 
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, body: Body
