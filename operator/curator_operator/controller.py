@@ -139,7 +139,7 @@ class Controller:
         if changed or (refused is not None and refused.count == 1):
             # What was done is seen at once, and what it makes possible is done at once; a refusal
             # is shown at once.
-            self._queue.add(key, ahead=True)
+            self._queue.add(key)
         elif refused is not None:
             self._queue.back_off(key)
         for again_s in (plan.look_again_s, wait_s):

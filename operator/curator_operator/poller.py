@@ -13,12 +13,20 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 logger = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
+K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
 # The loop comes round at least this often, so that whoever watches it sees that it lives.
 LONGEST_WAIT_S = 1.0
+
+
+class News(Protocol[K_contra]):
+    """Called with a key that has news; `KeyedQueue.add` is one."""
+
+    def __call__(self, key: K_contra, *, patient: bool) -> None:
+        """The poll of `key` found something."""
 
 
 @dataclass
@@ -119,7 +127,7 @@ class Poller(Generic[K]):
         self,
         schedule: PollSchedule[K],
         poll: Callable[[K], Awaitable[bool]],
-        news: Callable[[K], None],
+        news: News[K],
         slow_after_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -186,7 +194,8 @@ class Poller(Generic[K]):
         began = self._clock()
         try:
             if await self._poll(key):
-                self._news(key)
+                # Mostly progress: what is to be done about anything else comes first.
+                self._news(key, patient=True)
         except Exception:
             # The next poll tries again; one pipeline must not end the polling of all.
             logger.exception("poll failed", extra={"pipeline": str(key)})

@@ -57,16 +57,16 @@ def _loop_later(delay_s: float, call: Callable[[], None]) -> Timer:
     return asyncio.get_running_loop().call_later(delay_s, call)
 
 
-# Of so many keys in a row that go ahead the next one is the longest waiting other.
-_AHEAD_IN_A_ROW = 3
+# After so many others in a row it is the turn of a patient key, if one waits.
+_OTHERS_IN_A_ROW = 3
 
 
 class KeyedQueue(Generic[K]):
     """Keys that wait for a worker, in the order in which they were first asked for.
 
-    Keys of which the next step follows at once from the last one go ahead of the others: bringing a
-    pipeline up takes ten looks, and with a long queue each would wait for all that wait. Every
-    fourth look is somebody else's, so that nobody waits for ever.
+    Patient keys let the others go first: where the API server is too slow for the progress of all,
+    that becomes older, and the steps of a pipeline that comes up, ten looks one after the other,
+    still go on. Every fourth look is a patient one's.
     """
 
     def __init__(
@@ -83,10 +83,9 @@ class KeyedQueue(Generic[K]):
         self._backoff = backoff if backoff is not None else Backoff()
         self._chance = chance
         self._ready: deque[K] = deque()
-        self._first: deque[K] = deque()
-        # Those among the waiting and the taken that go ahead; an entry of `_ready` that is also
-        # here is passed over.
-        self._ahead: set[K] = set()
+        self._behind: deque[K] = deque()
+        # Those that are patient; an entry of `_behind` that is not here any more is passed over.
+        self._patient: set[K] = set()
         self._in_a_row = 0
         self._since: dict[K, float] = {}
         self._taken: set[K] = set()
@@ -100,18 +99,21 @@ class KeyedQueue(Generic[K]):
         self._closed = False
         self.handed_out = 0
 
-    def add(self, key: K, *, ahead: bool = False) -> None:
-        """Ask for a look at `key` as soon as a worker is free; `ahead` of most others."""
+    def add(self, key: K, *, patient: bool = False) -> None:
+        """Ask for a look at `key` as soon as a worker is free; `patient`: others go first."""
         now = self._clock()
         if key in self._taken:
-            self._again.setdefault(key, now)
-            if ahead:
-                self._ahead.add(key)
+            if key not in self._again:
+                self._again[key] = now
+                if patient:
+                    self._patient.add(key)
+            elif not patient:
+                self._patient.discard(key)
         elif key not in self._since:
-            self._wait(key, now, ahead=ahead)
-        elif ahead and key not in self._ahead:
-            self._ahead.add(key)
-            self._first.append(key)
+            self._wait(key, now, patient=patient)
+        elif not patient and key in self._patient:
+            self._patient.discard(key)
+            self._ready.append(key)
 
     def add_after(self, key: K, delay_s: float) -> None:
         """Ask for a look at `key` in `delay_s` seconds; of several times the earliest counts."""
@@ -172,7 +174,7 @@ class KeyedQueue(Generic[K]):
         self._taken.discard(key)
         since = self._again.pop(key, None)
         if since is not None:
-            self._wait(key, since, ahead=key in self._ahead)
+            self._wait(key, since, patient=key in self._patient)
 
     def close(self) -> None:
         """Hand out nothing more; whoever waits in `take` gets `QueueClosed`."""
@@ -210,27 +212,27 @@ class KeyedQueue(Generic[K]):
                 self.add(key)
         self._set_timer()
 
-    def _wait(self, key: K, since: float, *, ahead: bool) -> None:
+    def _wait(self, key: K, since: float, *, patient: bool) -> None:
         self._since[key] = since
-        if ahead:
-            self._ahead.add(key)
-        (self._first if ahead else self._ready).append(key)
+        if patient:
+            self._patient.add(key)
+        (self._behind if patient else self._ready).append(key)
         self._wake_one()
 
     def _next(self) -> K:
         """Take the key whose turn it is; some key waits."""
-        while self._ready and self._is_passed_over(self._ready[0]):
-            self._ready.popleft()
-        if self._first and (not self._ready or self._in_a_row < _AHEAD_IN_A_ROW):
-            self._in_a_row += 1
-            key = self._first.popleft()
-            self._ahead.discard(key)
+        while self._behind and not self._waits_patiently(self._behind[0]):
+            self._behind.popleft()
+        if self._behind and (not self._ready or self._in_a_row >= _OTHERS_IN_A_ROW):
+            self._in_a_row = 0
+            key = self._behind.popleft()
+            self._patient.discard(key)
             return key
-        self._in_a_row = 0
+        self._in_a_row += 1
         return self._ready.popleft()
 
-    def _is_passed_over(self, key: K) -> bool:
-        return key in self._ahead or key not in self._since
+    def _waits_patiently(self, key: K) -> bool:
+        return key in self._patient and key in self._since
 
     def _set_timer(self) -> None:
         while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:

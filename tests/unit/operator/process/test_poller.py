@@ -168,6 +168,10 @@ class Heads:
             raise RuntimeError("not foreseen")
         return key in self.news
 
+    def tell(self, key: str, *, patient: bool) -> None:
+        assert patient
+        self.told.append(key)
+
 
 def run(
     heads: Heads,
@@ -176,7 +180,7 @@ def run(
 ) -> None:
     async def whole() -> None:
         now = [0.0]
-        poller = Poller(schedule(), heads.poll, heads.told.append, 2.5, clock=lambda: now[0])
+        poller = Poller(schedule(), heads.poll, heads.tell, 2.5, clock=lambda: now[0])
         for key in keys:
             poller.want(key, wanted=True)
         poller.turn()

@@ -249,55 +249,65 @@ def test_depth_and_age_tell_of_those_that_wait() -> None:
     run(scenario)
 
 
-def test_a_next_step_goes_ahead_of_those_that_wait() -> None:
+def test_the_patient_wait_behind_those_that_come_after_them() -> None:
     async def scenario(queue: KeyedQueue[str], clock: Clock) -> None:
-        queue.add("a")
-        key = await queue.take()
-        for other in ("b", "c"):
-            queue.add(other)
-        queue.add(key, ahead=True)
-        queue.done(key)
-        assert await taken(queue) == ["a", "b", "c"]
-
-    run(scenario)
-
-
-def test_a_key_that_waits_already_may_still_go_ahead_and_is_handed_out_once() -> None:
-    async def scenario(queue: KeyedQueue[str], clock: Clock) -> None:
-        for key in ("a", "b", "c"):
+        queue.add("patient", patient=True)
+        for key in ("a", "b"):
             queue.add(key)
-        queue.add("b", ahead=True)
-        queue.add("b", ahead=True)
-        queue.add("b")
         assert queue.depth == 3
-        assert await taken(queue) == ["b", "a", "c"]
-        queue.done("b")
-        queue.add("b")
-        assert await taken(queue) == ["b"]
+        assert await taken(queue) == ["a", "b", "patient"]
 
     run(scenario)
 
 
-def test_nobody_waits_for_ever_behind_those_that_go_ahead() -> None:
+def test_every_fourth_look_is_a_patient_ones() -> None:
     async def scenario(queue: KeyedQueue[str], clock: Clock) -> None:
-        queue.add("waits")
-        queue.add("waits too")
+        for number in range(2):
+            queue.add(f"patient {number}", patient=True)
         for number in range(20):
-            queue.add(f"ahead {number}", ahead=True)
+            queue.add(f"other {number}")
         order = await taken(queue)
-        assert (order.index("waits"), order.index("waits too")) == (3, 7)
+        assert (order.index("patient 0"), order.index("patient 1")) == (3, 7)
         assert len(order) == 22
 
     run(scenario)
 
 
-def test_a_key_that_went_ahead_waits_its_turn_the_next_time() -> None:
+def test_a_patient_key_that_is_asked_for_otherwise_is_patient_no_more_and_handed_out_once() -> None:
     async def scenario(queue: KeyedQueue[str], clock: Clock) -> None:
-        queue.add("a", ahead=True)
+        for key in ("a", "b"):
+            queue.add(key, patient=True)
+        queue.add("c")
+        queue.add("a")
+        queue.add("a", patient=True)
+        assert queue.depth == 3
+        assert await taken(queue) == ["c", "a", "b"]
+
+    run(scenario)
+
+
+def test_patience_lasts_for_one_look() -> None:
+    async def scenario(queue: KeyedQueue[str], clock: Clock) -> None:
+        queue.add("a", patient=True)
         assert await taken(queue) == ["a"]
         queue.done("a")
+        for key in ("a", "a", "b"):
+            queue.add(key)
+        assert await taken(queue) == ["a", "b"]
+
+    run(scenario)
+
+
+def test_a_key_asked_for_patiently_while_under_way_waits_patiently_afterwards() -> None:
+    async def scenario(queue: KeyedQueue[str], clock: Clock) -> None:
+        for key in ("a", "b"):
+            queue.add(key)
+            assert await queue.take() == key
+            queue.add(key, patient=True)
         queue.add("b")
-        queue.add("a")
+        queue.add("b", patient=True)
+        for key in ("a", "b"):
+            queue.done(key)
         assert await taken(queue) == ["b", "a"]
 
     run(scenario)
