@@ -91,7 +91,9 @@ def shared_cluster(
     """RayCluster `shared`, as KubeRay describes one that is ready, and the Secret that opens it."""
     custom = client.CustomObjectsApi(control_plane.api)
     where = ("ray.io", "v1", namespace, "rayclusters")
-    custom.create_namespaced_custom_object(*where, ray_cluster("shared"))
+    # Its head is no pod: KubeRay's operator, where it runs, must not look for one.
+    unmanaged = ray_cluster("shared", managedBy="kueue.x-k8s.io/multikueue")
+    custom.create_namespaced_custom_object(*where, unmanaged)
     ready = {"status": {"state": "ready"}}
     made: Any = custom.patch_namespaced_custom_object_status(*where, "shared", ready)
     token = base64.b64encode(head.token.encode()).decode()
