@@ -100,6 +100,7 @@ STATUS: dict[str, Any] = {
     "observedGeneration": 1,
     "phase": "Running",
     "message": "12 of 20",
+    "heldUpBy": "embed",
     "conditions": [
         {
             "type": "Accepted",

@@ -61,6 +61,7 @@ def test_a_table_shows_how_far_a_pipeline_is(
         phase="Running",
         attempt=1,
         message="busy",
+        held_up_by="embed",
         progress=StatusProgress(
             inputs_done=812,
             inputs_total=2000,
