@@ -98,7 +98,8 @@ class Follower:
                 state="unreachable",
                 at=now,
                 message=f"{type(error).__name__}: {error}"[:_LONGEST],
-                unreachable_since=since if since is not None else now,
+                # Not in the future, where a clock that was set back would put it.
+                unreachable_since=now if since is None else min(since, now),
             )
         return _job(submission_id, record, container, self.wall())
 

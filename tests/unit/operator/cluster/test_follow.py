@@ -124,6 +124,19 @@ def test_a_head_that_does_not_answer_is_unreachable_since_the_first_time() -> No
     assert (world.job.state, world.job.unreachable_since) == ("RUNNING", None)
 
 
+def test_a_clock_set_back_does_not_put_the_silence_into_the_future() -> None:
+    """1. The head falls silent. 2. The clock is set back by an hour. Else the silence would count
+    as no time at all until the clock has caught up, and the head would not be lost for an hour.
+    """
+    world = World({JOB: Unreachable("closed")})
+    since = []
+    for at in (NOW, NOW - 3600, NOW - 3594):
+        world.now = at
+        world.poll()
+        since.append(world.job.unreachable_since)
+    assert since == [NOW, NOW - 3600, NOW - 3600]
+
+
 def test_a_missing_job_is_told_with_the_container_that_runs_now() -> None:
     """1. The head's container restarts. 2. The new head is asked, before the watch tells of it.
     It must not look as if the old head had never had the job: then it would be submitted twice.
