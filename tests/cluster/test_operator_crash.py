@@ -44,7 +44,7 @@ END = [
     "after:WriteStatus",
     "after:RemoveFinalizer",
     "after:DeleteRayCluster",
-    "after:DeleteChild",
+    "after:DeleteConfigMap",
 ]
 # Those of a life with trouble: edited while it runs, suspended, not draining, and forgotten.
 TROUBLE = {

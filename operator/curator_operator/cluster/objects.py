@@ -24,7 +24,7 @@ from curator_operator.reconcile.actions import (
     CreateConfigMap,
     CreateRayCluster,
     CreateSecret,
-    DeleteChild,
+    DeleteConfigMap,
     DeletePipeline,
     DeleteRayCluster,
     EmitEvent,
@@ -32,7 +32,6 @@ from curator_operator.reconcile.actions import (
     RemoveFinalizer,
 )
 
-_RESOURCES: dict[str, Resource] = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS}
 # The API server's limits on an event.
 _LONGEST_NOTE = 1024
 _LONGEST_REASON = 128
@@ -159,15 +158,15 @@ async def delete_ray_cluster(tools: Tools, place: Place, action: DeleteRayCluste
         place.entry.clusters.pop(action.name, None)
 
 
-@performs(DeleteChild)
-async def delete_child(tools: Tools, place: Place, action: DeleteChild) -> None:
+@performs(DeleteConfigMap)
+async def delete_config_map(tools: Tools, place: Place, action: DeleteConfigMap) -> None:
     """None of that name is as good."""
     try:
-        await tools.api.delete(_RESOURCES[action.kind], place.pipeline.namespace, action.name)
+        await tools.api.delete(CONFIG_MAPS, place.pipeline.namespace, action.name)
     except ApiRefused as refused:
         if not refused.not_found:
             raise
-    place.entry.children.discard(f"{action.kind}/{action.name}")
+    place.entry.children.discard(f"ConfigMap/{action.name}")
 
 
 @performs(DeletePipeline)

@@ -76,10 +76,9 @@ class DeleteRayCluster:
 
 
 @dataclass(frozen=True)
-class DeleteChild:
-    """Delete a ConfigMap or Secret of an attempt that is over."""
+class DeleteConfigMap:
+    """Delete the ConfigMap of an attempt that is over."""
 
-    kind: Literal["ConfigMap", "Secret"]
     name: str
     reason: str
 
@@ -145,7 +144,7 @@ Action = (
     | CreateRayCluster
     | PatchRayCluster
     | DeleteRayCluster
-    | DeleteChild
+    | DeleteConfigMap
     | SubmitJob
     | DrainDriver
     | StopJob

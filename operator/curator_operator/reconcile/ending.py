@@ -10,7 +10,7 @@ from curator_api.v1alpha1.status import ConditionType, PipelineStatus
 from curator_operator.desired.labels import FINALIZER
 from curator_operator.reconcile.actions import (
     Action,
-    DeleteChild,
+    DeleteConfigMap,
     DeletePipeline,
     DeleteRayCluster,
     RemoveFinalizer,
@@ -88,7 +88,7 @@ def ended(case: Case) -> Step:
     ]
     if not keep:
         actions += [
-            DeleteChild("ConfigMap", name.removeprefix("ConfigMap/"), "the pipeline has ended")
+            DeleteConfigMap(name.removeprefix("ConfigMap/"), "the pipeline has ended")
             for name in sorted(case.observed.children)
             if name.startswith("ConfigMap/")
         ]

@@ -8,7 +8,7 @@ resumes at once.
 from __future__ import annotations
 
 from curator_api.v1alpha1.status import PipelineStatus
-from curator_operator.reconcile.actions import Action, DeleteChild, DeleteRayCluster
+from curator_operator.reconcile.actions import Action, DeleteConfigMap, DeleteRayCluster
 from curator_operator.reconcile.case import Case, Step
 from curator_operator.reconcile.clock import stop_clock
 from curator_operator.reconcile.conditions import Says, condition_of
@@ -82,7 +82,7 @@ def config_maps(case: Case) -> list[Action]:
     any.
     """
     return [
-        DeleteChild("ConfigMap", name.removeprefix("ConfigMap/"), "its attempt is over")
+        DeleteConfigMap(name.removeprefix("ConfigMap/"), "its attempt is over")
         for name in sorted(case.observed.children)
         if name.startswith("ConfigMap/")
     ]

@@ -19,7 +19,7 @@ from curator_operator.reconcile.actions import (
     CreateConfigMap,
     CreateRayCluster,
     CreateSecret,
-    DeleteChild,
+    DeleteConfigMap,
     DeletePipeline,
     DeleteRayCluster,
     EmitEvent,
@@ -134,12 +134,11 @@ def test_a_config_map_of_somebody_else_is_never_taken_for_ours() -> None:
     assert world.place.entry.children == set()
 
 
-@pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
 @pytest.mark.parametrize("answer", [{}, refused(404, "NotFound")])
-def test_a_child_that_is_gone_is_deleted(kind: Any, answer: Any) -> None:
-    world = World({("DELETE", f"{NAMESPACE}/{kind.lower()}s/child"): answer})
-    world.place.entry.children.add(f"{kind}/child")
-    assert world.do(DeleteChild(kind, "child", "r")).place.entry.children == set()
+def test_a_config_map_that_is_gone_is_deleted(answer: Any) -> None:
+    world = World({("DELETE", f"{NAMESPACE}/configmaps/child"): answer})
+    world.place.entry.children |= {"ConfigMap/child", "Secret/child"}
+    assert world.do(DeleteConfigMap("child", "r")).place.entry.children == {"Secret/child"}
 
 
 # RayClusters

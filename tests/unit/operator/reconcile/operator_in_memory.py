@@ -181,9 +181,9 @@ class Operator:
                 world.patch_cluster(name, patch)
             case act.DeleteRayCluster(name, uid):
                 world.delete_cluster(name, uid)
-            case act.DeleteChild(kind, name):
-                world.children.discard(f"{kind}/{name}")
-                self.children.discard(f"{kind}/{name}")
+            case act.DeleteConfigMap(name):
+                world.children.discard(f"ConfigMap/{name}")
+                self.children.discard(f"ConfigMap/{name}")
             case act.SubmitJob(name, submission_id):
                 world.submit(name, submission_id)
             case act.DrainDriver(name, submission_id):

@@ -81,7 +81,7 @@ def test_a_job_that_succeeded_ends_the_pipeline_before_anything_is_cleaned_up() 
 def test_after_the_end_the_finalizer_the_cluster_and_the_manifest_go() -> None:
     ended = look(pipeline(running()), job=job("SUCCEEDED")).status
     made = look(pipeline(ended), job=job("SUCCEEDED"))
-    assert done(made) == ["RemoveFinalizer", "DeleteRayCluster", "DeleteChild"]
+    assert done(made) == ["RemoveFinalizer", "DeleteRayCluster", "DeleteConfigMap"]
     deleted = actions(made)[1]
     assert isinstance(deleted, DeleteRayCluster)
     assert deleted.uid == f"uid-of-{CLUSTER}"

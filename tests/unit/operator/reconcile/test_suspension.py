@@ -171,7 +171,10 @@ def test_without_kuberay_it_stays_suspended() -> None:
 
 
 def test_a_cluster_that_turns_up_while_suspended_is_deleted() -> None:
-    assert done(look(pipeline(suspended(), REST), pods=())) == ["DeleteRayCluster", "DeleteChild"]
+    assert done(look(pipeline(suspended(), REST), pods=())) == [
+        "DeleteRayCluster",
+        "DeleteConfigMap",
+    ]
 
 
 def test_on_an_existing_cluster_the_job_is_stopped_and_the_cluster_stays() -> None:
