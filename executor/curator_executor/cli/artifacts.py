@@ -6,7 +6,6 @@ object stores take whole files; whether that works does not change how the run e
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from curator_api.progress import ProgressSnapshot, RunReport
+from curator_executor.cli.ray_job import submission_of
 from curator_executor.cli.transcript import Transcript
 from curator_executor.sinks.end_tables import end_tables
 
@@ -26,8 +26,6 @@ REPORT = "report.html"
 PROGRESS = "progress.jsonl"
 LOG = "driver.log"
 _TABLE_WIDTH = 120
-# How Ray tells a driver which submitted job it belongs to.
-_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 class Artifacts:
@@ -105,9 +103,5 @@ def gathering(uri: str, run_id: str) -> Iterator[Artifacts]:
 
 def folder_name(run_id: str, environment: Mapping[str, str]) -> str:
     """The id under which the driver was submitted to Ray, else the run's own, as a file name."""
-    try:
-        job = json.loads(environment.get(_RAY_JOB) or "{}")
-        submission = str(job.get("metadata", {}).get("job_submission_id", ""))
-    except (ValueError, AttributeError):
-        submission = ""
+    submission = submission_of(environment)
     return re.sub(r"[^A-Za-z0-9._-]", "_", submission).lstrip(".") or run_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -28,6 +29,7 @@ from curator_executor.cli.outcome import (
     ending_of,
 )
 from curator_executor.cli.prepare import Prepared, prepare
+from curator_executor.cli.ray_job import tell_end
 from curator_executor.cli.samples import print_samples
 from curator_executor.cli.services import Services
 from curator_executor.core.errors import CuratorError
@@ -217,8 +219,11 @@ def run_pipeline(options: Namespace, services: Services) -> int:
     with stop.listening(), serving(options, stop) as server:
         running = _Running(options, services, stop, server)
         ending = ending_of(running.to_its_end, options.verbose)
+        final = running.keeper.final(ending)
+        # Before it can be fetched: whoever fetches it may be gone before it has told anybody.
+        tell_end(final, os.environ)
         if server is not None:
-            linger(server, running.keeper.final(ending), options)
+            linger(server, final, options)
     return ending.code
 
 

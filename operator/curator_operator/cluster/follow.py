@@ -14,7 +14,7 @@ from dataclasses import replace
 from curator_operator.cluster.cache import Cache, Entry
 from curator_operator.cluster.client import ApiError
 from curator_operator.cluster.driver import Driver
-from curator_operator.cluster.http import HeadError, Unauthorized
+from curator_operator.cluster.http import Endpoint, HeadError, Unauthorized
 from curator_operator.cluster.jobs import JobRecord, Jobs
 from curator_operator.cluster.read import Reader
 from curator_operator.cluster.reduce import PipelineKey, head_container_id
@@ -57,12 +57,12 @@ class Follower:
         status = pipeline.status
         if not status.submission_id or not status.ray_cluster:
             return False
-        job = await self._look(entry, pipeline, status.ray_cluster, status.submission_id)
-        if self._cache.find(key) is not entry or job is None:
+        found = await self._look(entry, pipeline, status.ray_cluster, status.submission_id)
+        if self._cache.find(key) is not entry or found is None:
             return False
+        job, snapshot = found
         news = self._cache.put_job(key, job)
         result: str = job.state
-        snapshot = None
         if job.state == "RUNNING":
             snapshot = await self._progress(pipeline, status.ray_cluster, job)
             result = "RUNNING, no progress" if snapshot is None else "RUNNING"
@@ -74,10 +74,15 @@ class Follower:
 
     async def _look(
         self, entry: Entry, pipeline: PipelineSeen, cluster: str, submission_id: str
-    ) -> JobSeen | None:
-        """What the head says of the job; None when it is not known which head said it."""
+    ) -> tuple[JobSeen, SnapshotSeen | None] | None:
+        """What the head says of the job, and the driver's last word where that is news.
+
+        Returns:
+            None when it is not known which head said it.
+        """
         before = entry.job if entry.job.submission_id == submission_id else JobSeen()
         container = self._container(entry, pipeline, cluster)
+        said = None
         try:
             at = await self._targets.dashboard(pipeline, cluster)
             record = await self._jobs.look(at, submission_id)
@@ -85,14 +90,16 @@ class Follower:
                 # The pod's news may be slower than the head: a new head, asked for the first
                 # time, must not look like the old one that never had the job.
                 container = await self._reader.head_container_id(pipeline, cluster)
-            elif container != self._container(entry, pipeline, cluster):
-                return None
+            else:
+                said = await self._last_word(entry, at, submission_id, record)
+                if container != self._container(entry, pipeline, cluster):
+                    return None
         except (HeadError, ApiError) as error:
             if isinstance(error, Unauthorized):
                 self._targets.forget_token(pipeline)
             now = self.wall()
             since = before.unreachable_since if before.state == "unreachable" else None
-            return replace(
+            silent = replace(
                 before,
                 submission_id=submission_id,
                 state="unreachable",
@@ -101,7 +108,28 @@ class Follower:
                 # Not in the future, where a clock that was set back would put it.
                 unreachable_since=now if since is None else min(since, now),
             )
-        return _job(submission_id, record, container, self.wall())
+            return silent, None
+        return _job(submission_id, record, container, self.wall()), said
+
+    async def _last_word(
+        self, entry: Entry, at: Endpoint, submission_id: str, record: JobRecord
+    ) -> SnapshotSeen | None:
+        """What the driver of a job that ended said last; None where that was fetched in time.
+
+        It may not have been: nobody looked while it was served, or an operator did and died.
+        """
+        seen = entry.snapshot
+        known = seen.snapshot if seen is not None and seen.submission_id == submission_id else None
+        word = record.last_word
+        if record.state == "SUCCEEDED" and (known is None or known.state != "Succeeded"):
+            try:
+                word = await self._jobs.last_word(at, submission_id)
+            except HeadError as error:
+                # It only has counts to add to what is known: that all was done.
+                logger.debug("no last word", extra={"job": submission_id, "error": str(error)})
+        if word is None or (known and (known.run_id, known.state) == (word.run_id, word.state)):
+            return None
+        return SnapshotSeen(submission_id, word, self.wall())
 
     async def _progress(
         self, pipeline: PipelineSeen, cluster: str, job: JobSeen

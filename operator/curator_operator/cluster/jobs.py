@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 from urllib.parse import quote, urlsplit
 
+from curator_api import last_word
+from curator_api.progress import ProgressSnapshot
 from curator_operator.cluster.http import (
     BadReply,
     Endpoint,
@@ -26,6 +28,8 @@ from curator_operator.reconcile.observed import JobState
 # A job's record holds its runtime environment, which may carry much of the user's.
 _MOST_RECORD = 4 * 1024 * 1024
 _LONGEST_MESSAGE = 1024
+# What libraries print when the process ends comes after the last word.
+_LAST_LINES = 20
 # A head starts a worker of its own for the first job before it answers; seen to take over 5 s on a
 # busy machine.
 _PATIENCE = 4.0
@@ -38,6 +42,8 @@ class JobRecord:
     """What a head says of a job.
 
     Attributes:
+        message: Ray's; the end of the driver's log is in it where the driver failed.
+        last_word: the driver's last snapshot, where Ray's message has it.
         driver_address: `HOST:PORT` where the driver of this job serves its progress, as far as
             the record tells: the node of the driver, and the port of its command line; "" before
             it has a node.
@@ -47,6 +53,7 @@ class JobRecord:
     message: str = ""
     exit_code: int | None = None
     driver_address: str = ""
+    last_word: ProgressSnapshot | None = None
 
 
 class Jobs:
@@ -70,6 +77,19 @@ class Jobs:
                 return None
             raise
         return _record(as_object(text, f"GET {at.url}{path}"))
+
+    async def last_word(self, at: Endpoint, submission_id: str) -> ProgressSnapshot | None:
+        """The driver's last snapshot, from the end of its log; None where there is none.
+
+        For a job that succeeded: only of one that failed does Ray keep it in the record.
+
+        Raises:
+            HeadError: no answer, or a bad one.
+        """
+        # The Jobs interface itself only gives the log as a whole, however long it is.
+        path = f"/api/v0/logs/file?submission_id={quote(submission_id, safe='')}"
+        text = await self._heads.ask("GET", at, f"{path}&lines={_LAST_LINES}")
+        return last_word.taken_out(text.decode(errors="replace"))[1]
 
     async def submit(self, at: Endpoint, body: Mapping[str, Any]) -> bool:
         """Submit a job.
@@ -131,11 +151,13 @@ def _record(record: Mapping[str, Any]) -> JobRecord:
     if not isinstance(state, str) or state not in _STATES:
         raise BadReply(f"job record: status is {state!r}, wanted one of {sorted(_STATES)}")
     code = record.get("driver_exit_code")
+    message, said = last_word.taken_out(str(record.get("message") or ""))
     return JobRecord(
         state=cast(JobState, state),
-        message=str(record.get("message") or "")[:_LONGEST_MESSAGE],
+        message=message[:_LONGEST_MESSAGE],
         exit_code=code if isinstance(code, int) else None,
         driver_address=_driver_address(record),
+        last_word=said,
     )
 
 
