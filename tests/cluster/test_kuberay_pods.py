@@ -212,7 +212,10 @@ def test_workers_ask_for_their_gpus(gpu_groups: MadePipeline) -> None:
 
 def test_fixed_cluster_has_neither_autoscaler_nor_rights(gpu_groups: MadePipeline) -> None:
     (head,) = gpu_groups.pods("headgroup")
-    assert [container["name"] for container in head["spec"]["containers"]] == ["ray-head"]
+    assert [container["name"] for container in head["spec"]["containers"]] == [
+        "ray-head",
+        "driver-log",
+    ]
     assert head["spec"]["serviceAccountName"] == "default"
     roles = client.RbacAuthorizationV1Api(gpu_groups.api)
     assert roles.list_namespaced_role(gpu_groups.namespace).items == []
@@ -222,6 +225,7 @@ def test_autoscaler_has_its_token_and_the_heads_service_account(autoscaled: Made
     (head,) = autoscaled.pods("headgroup")
     assert [container["name"] for container in head["spec"]["containers"]] == [
         "ray-head",
+        "driver-log",
         "autoscaler",
     ]
     assert head["spec"]["serviceAccountName"] == autoscaled.name

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from curator_api import parse_status
 from curator_operator.desired.labels import ATTEMPT, PIPELINE
+from curator_operator.desired.names import LOG_CONTAINER
 from curator_operator.reconcile.observed import (
     ClusterSeen,
     ConditionSeen,
@@ -31,7 +32,8 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _GROUP_FIELDS = ("groupName", "replicas", "minReplicas", "maxReplicas", "suspend")
 _MESSAGE = 1024
 _HEAD_CONTAINER = "ray-head"
-_AUTOSCALER = "autoscaler"
+# Containers of a head pod that run beside Ray's.
+_BESIDE_RAY = frozenset({"autoscaler", LOG_CONTAINER})
 
 
 class PipelineKey(NamedTuple):
@@ -194,7 +196,7 @@ def head_container_id(pods: Iterable[PodSeen], cluster: str) -> str:
     """Id of the running Ray container of a cluster's head; "" while there is none."""
     for pod in pods:
         if pod.is_head and pod.cluster == cluster and not pod.deleting:
-            running = [one for one in pod.containers if one.id and one.name != _AUTOSCALER]
+            running = [one for one in pod.containers if one.id and one.name not in _BESIDE_RAY]
             # An existing cluster's head container may have any name.
             running.sort(key=lambda one: one.name != _HEAD_CONTAINER)
             return running[0].id if running else ""

@@ -13,6 +13,8 @@ DASHBOARD_PORT = 8265
 # The first container of head and workers, named as in KubeRay's own samples.
 HEAD_CONTAINER = "ray-head"
 WORKER_CONTAINER = "ray-worker"
+# Beside the Ray container of the head: prints what the driver says.
+LOG_CONTAINER = "driver-log"
 # What a template for all pods calls whichever of the two it is laid over.
 RAY_CONTAINER = "ray"
 MANIFEST_KEY = "pipeline.yaml"

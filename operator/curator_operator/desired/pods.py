@@ -19,10 +19,12 @@ from curator_operator.desired.names import (
     DASHBOARD_PORT,
     DRIVER_PORT_NAME,
     HEAD_CONTAINER,
+    LOG_CONTAINER,
     MANIFEST_FOLDER,
     PROGRESS_PORT,
     RAY_CONTAINER,
     WORKER_CONTAINER,
+    submission_id,
 )
 from curator_operator.desired.security import container_security, pod_security
 from curator_operator.settings import OperatorSettings
@@ -47,6 +49,15 @@ _GRACE_SECONDS = 30
 # Told to end, Ray 2.60 waits up to 30 s for actors to go (`_drain_node_before_shutdown`); ours do
 # not go by themselves, and the next attempt waits for this head. Lost batches are run again.
 _NO_RAY_DRAIN = {"name": "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "value": "0"}
+# Ray writes a driver's output to a file and nowhere else. `tail` waits for the file, and for the
+# folder. The shell around it hears SIGTERM, which the first process of a container else ignores; it
+# stays for two seconds more than told, as tail looks once a second, and not for the whole grace
+# period, as the next attempt waits for this pod to be gone.
+_PRINT_LOG = (
+    "trap 'sleep 2; exit 0' TERM; "
+    'tail -n +1 -F "/tmp/ray/session_latest/logs/job-driver-$0.log" 2>/dev/null & wait'
+)
+_LOG_AMOUNTS = {"cpu": "50m", "memory": "64Mi"}
 _NO_EVICTION = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 
 
@@ -71,7 +82,8 @@ def head_template(this: Attempt, spec: PipelineSpec, settings: OperatorSettings)
     pod["volumes"].append({"name": MANIFEST_VOLUME, "configMap": {"name": this.config_map}})
     if is_autoscaled(cluster):
         pod["volumes"].append(token_volume())
-    return _laid_over(base, HEAD_CONTAINER, _common(cluster), cluster.pod_template)
+    merged = _laid_over(base, HEAD_CONTAINER, _common(cluster), cluster.pod_template)
+    return _with_driver_log(this, merged)
 
 
 def worker_template(
@@ -95,6 +107,33 @@ def worker_template(
         ]
     templates = (_common(cluster), cluster.pod_template, group.pod_template)
     return _laid_over(base, WORKER_CONTAINER, *templates)
+
+
+def _with_driver_log(this: Attempt, head: dict[str, Any]) -> dict[str, Any]:
+    """The head with a container that prints the driver's log, where Kubernetes keeps logs.
+
+    Image and folder are those of the Ray container as the templates left it. A template with a
+    container of that name keeps its own.
+    """
+    pod = head["spec"]
+    ray = pod["containers"][0]
+    if any(container["name"] == LOG_CONTAINER for container in pod["containers"]):
+        return head
+    container = {
+        "name": LOG_CONTAINER,
+        "image": ray["image"],
+        "command": ["sh", "-c", _PRINT_LOG, submission_id(this.pipeline.uid, this.number)],
+        "resources": {"limits": dict(_LOG_AMOUNTS), "requests": dict(_LOG_AMOUNTS)},
+        "securityContext": container_security() | {"readOnlyRootFilesystem": True},
+        "volumeMounts": [
+            {**mount, "readOnly": True}
+            for mount in ray["volumeMounts"]
+            if mount["mountPath"] == TMP_FOLDER
+        ],
+    }
+    if "imagePullPolicy" in ray:
+        container["imagePullPolicy"] = ray["imagePullPolicy"]
+    return {**head, "spec": {**pod, "containers": [*pod["containers"], container]}}
 
 
 def _cluster(spec: PipelineSpec) -> ClusterSpec:

@@ -139,6 +139,14 @@ def test_the_heads_container_is_not_the_autoscalers() -> None:
     assert head_container_id([pod_seen(head_pod())], "another") == ""
 
 
+def test_while_ray_does_not_run_the_container_beside_it_is_not_taken_for_it() -> None:
+    obj = head_pod()
+    beside, ray = obj["status"]["containerStatuses"]
+    beside["name"] = "driver-log"
+    ray["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
+    assert head_container_id([pod_seen(obj)], CLUSTER) == ""
+
+
 def test_an_existing_clusters_head_container_may_have_any_name() -> None:
     obj = head_pod()
     obj["status"]["containerStatuses"][1]["name"] = "ray"

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from curator_operator.desired import submission
 from curator_operator.desired.autoscaler import TOKEN_VOLUME
 from tests.unit.operator.desired.scenarios import (
     AUTOSCALED,
     GPU_GROUPS,
     MINIMAL,
     SPECS,
+    TEMPLATES,
     cluster_of,
+    pipeline,
     pods_of,
     spec_of,
     with_cluster,
@@ -49,12 +52,16 @@ def test_every_container_is_restricted(name: str) -> None:
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
         assert pod["spec"]["securityContext"]["runAsUser"] == 1000
         for container in containers_of(pod):
-            assert container["securityContext"] == {
-                "allowPrivilegeEscalation": False,
-                "capabilities": {"drop": ["ALL"]},
-                "runAsNonRoot": True,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            }
+            assert (
+                container["securityContext"]
+                | {
+                    "allowPrivilegeEscalation": False,
+                    "capabilities": {"drop": ["ALL"]},
+                    "runAsNonRoot": True,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                }
+                == container["securityContext"]
+            )
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -98,6 +105,46 @@ def test_head_shows_the_drivers_port() -> None:
     ports = {port["name"]: port["containerPort"] for port in ray_of(head)["ports"]}
     assert ports == {"gcs-server": 6379, "dashboard": 8265, "metrics": 8080, "curator-driver": 8090}
     assert all(len(name) <= 15 for name in ports)
+
+
+def log_of(pod: dict[str, Any]) -> dict[str, Any]:
+    (found,) = [one for one in pod["spec"]["containers"] if one["name"] == "driver-log"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_head_alone_prints_the_log_of_the_attempts_driver() -> None:
+    head, worker = pods_of(spec_of(MINIMAL))
+    shell, option, program, job = log_of(head)["command"]
+    assert (shell, option) == ("sh", "-c")
+    assert '"/tmp/ray/session_latest/logs/job-driver-$0.log"' in program
+    assert job == submission(pipeline(), spec_of(MINIMAL), 1)["submission_id"]
+    assert [one["name"] for one in worker["spec"]["containers"]] == ["ray-worker"]
+
+
+def test_printing_the_log_takes_what_the_ray_container_has() -> None:
+    ray = {
+        "name": "ray",
+        "image": "own:1",
+        "imagePullPolicy": "Never",
+        "volumeMounts": [{"name": "scratch", "mountPath": "/tmp/ray"}],
+    }
+    pod = {"containers": [ray], "volumes": [{"name": "scratch", "emptyDir": {}}]}
+    head = pods_of(with_cluster(podTemplate={"spec": pod}))[0]
+    log = log_of(head)
+    assert (log["image"], log["imagePullPolicy"]) == ("own:1", "Never")
+    assert log["volumeMounts"] == [{"name": "scratch", "mountPath": "/tmp/ray", "readOnly": True}]
+
+
+def test_ray_stays_the_first_container_and_keeps_its_size() -> None:
+    head = pods_of(spec_of(TEMPLATES))[0]
+    names = [one["name"] for one in head["spec"]["containers"]]
+    assert names == ["ray-head", "ship-logs", "driver-log"]
+
+
+def test_a_template_may_have_a_container_of_that_name_itself() -> None:
+    pod = {"spec": {"containers": [{"name": "driver-log", "image": "own:1"}]}}
+    assert log_of(pods_of(with_cluster(podTemplate=pod))[0])["image"] == "own:1"
 
 
 def test_head_alone_mounts_the_manifest() -> None:

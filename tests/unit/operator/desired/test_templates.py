@@ -268,9 +268,10 @@ def test_a_template_may_speak_of_the_heads_or_the_workers_container_alone() -> N
       - {name: ray-worker, env: [{name: WHERE, value: worker}]}
     """)
     found = [made["spec"]["containers"] for made in pods_of(with_cluster(podTemplate=pod))]
-    assert [
-        [(item["name"], item["env"][-1]["value"]) for item in containers] for containers in found
-    ] == [[("ray-head", "head")], [("ray-worker", "worker")]]
+    assert [(containers[0]["name"], containers[0]["env"][-1]["value"]) for containers in found] == [
+        ("ray-head", "head"),
+        ("ray-worker", "worker"),
+    ]
 
 
 def test_a_groups_template_cannot_speak_of_the_head() -> None:
