@@ -24,6 +24,8 @@ from curator_executor.sinks.log_lines import LogLinesSink
 # The clock in the display shows seconds; a refresh of eight stages costs about 6 ms of the
 # driver, so twice a second stays near 1% of a core.
 REFRESHES_PER_S = 2.0
+View = Callable[[ProgressSnapshot, int, int, float], RenderableType]
+"""What is shown of a snapshot; its arguments are those of `live_view`."""
 
 
 class LiveSink:
@@ -34,6 +36,7 @@ class LiveSink:
         now: seconds, monotonic.
         auto_refresh: redraw from a thread of its own; off in tests.
         over: wraps what standard output and error become meanwhile, to see what is printed there.
+        view: what to show of a snapshot.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class LiveSink:
         now: Callable[[], float] = time.monotonic,
         auto_refresh: bool = True,
         over: Callable[[TextIO], TextIO] | None = None,
+        view: View = live_view,
     ) -> None:
         self._console = console
         self._now = now
         self._auto_refresh = auto_refresh
         self._over = over
+        self._show = view
         self._live: Live | None = None
         self._snapshot: ProgressSnapshot | None = None
         self._taken_at = 0.0
@@ -103,7 +108,7 @@ class LiveSink:
         if self._snapshot is None:
             return ""
         since_s = self._now() - self._taken_at
-        return live_view(self._snapshot, self._console.width, self._console.height, since_s)
+        return self._show(self._snapshot, self._console.width, self._console.height, since_s)
 
 
 class LinesSink(LogLinesSink):

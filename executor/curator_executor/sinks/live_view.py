@@ -1,6 +1,6 @@
 """What the live display shows of one snapshot: `live_view`, a pure function of its arguments.
 
-Called by `ConsoleSink` at every refresh. The overall bar comes first and the stages after it, so
+Called by `LiveSink` at every refresh. The overall bar comes first and the stages after it, so
 that a terminal with too few rows loses stages, never the summary.
 """
 
@@ -40,6 +40,8 @@ _ROWS_BESIDE_STAGES = 6 + SHOWN_FAILURES
 _MIN_BAR_WIDTH = 16
 _MIN_NAME_WIDTH = 12
 _MAX_NAME_WIDTH = 40
+# Rank of a column that is left out before a name is cut.
+_WITH_ROOM = 0
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,18 @@ _COLUMNS = (
     _Column("Running", 7, 3, lambda s: _plain(s.running, format_count(s.running))),
     _Column("Done", 6, 8, lambda s: _plain(s.done, format_count(s.done))),
     _Column("Failed", 6, 6, _failed),
+    _Column("Dropped", 7, _WITH_ROOM, lambda s: _plain(s.filtered, format_count(s.filtered))),
     _Column("Items/s", 7, 4, lambda s: _plain(s.items_per_second, format_rate(s.items_per_second))),
     _Column("Busy", 4, 2, lambda s: _plain(s.busy_percent, format_percent(s.busy_percent))),
 )
 
 
 def live_view(
-    snapshot: ProgressSnapshot, width: int, height: int, since_s: float = 0.0
+    snapshot: ProgressSnapshot,
+    width: int,
+    height: int,
+    since_s: float = 0.0,
+    title: Text | None = None,
 ) -> RenderableType:
     """The display for one snapshot.
 
@@ -95,20 +102,22 @@ def live_view(
         width: columns of the terminal.
         height: rows of the terminal.
         since_s: seconds since the snapshot was taken, so that the clock ticks in between.
+        title: the first line, where something else than the snapshot knows better.
     """
     parts: list[RenderableType] = [
         Text(""),
-        _title(snapshot, since_s),
+        _title(snapshot, since_s) if title is None else cut_line(title),
         _overall(snapshot, width, since_s),
-        _stage_table(snapshot, width, max(1, height - _ROWS_BESIDE_STAGES)),
     ]
+    if snapshot.stages:
+        parts.append(_stage_table(snapshot, width, max(1, height - _ROWS_BESIDE_STAGES)))
     if snapshot.bottleneck is not None:
         line = Text().append("Bottleneck: ", style="yellow")
         line.append(one_line(snapshot.bottleneck.stage), style="bold yellow")
         line.append(f" — {one_line(snapshot.bottleneck.reason)}", style="yellow")
-        parts.append(_cut(line))
+        parts.append(cut_line(line))
     if snapshot.message:
-        parts.append(_cut(Text(one_line(snapshot.message), style="dim")))
+        parts.append(cut_line(Text(one_line(snapshot.message), style="dim")))
     parts += [failure_line(failure) for failure in snapshot.failures[-SHOWN_FAILURES:]]
     return Group(*parts)
 
@@ -122,7 +131,7 @@ def failure_line(failure: FailureSummary) -> Text:
     line.append(one_line(failure.message, 300))
     if failure.task_id:
         line.append(f" (task {one_line(failure.task_id, 60)})", style="dim")
-    return _cut(line)
+    return cut_line(line)
 
 
 def _title(snapshot: ProgressSnapshot, since_s: float) -> Text:
@@ -134,7 +143,7 @@ def _title(snapshot: ProgressSnapshot, since_s: float) -> Text:
     line.append(f"  {count_of(workers, 'worker')}", style="dim")
     if snapshot.store_bytes:
         line.append(f"  {format_bytes(snapshot.store_bytes)} held", style="dim")
-    return _cut(line)
+    return cut_line(line)
 
 
 def _overall(snapshot: ProgressSnapshot, width: int, since_s: float) -> RenderableType:
@@ -161,7 +170,7 @@ def _overall(snapshot: ProgressSnapshot, width: int, since_s: float) -> Renderab
         animation_time=snapshot.elapsed_s + since_s,
     )
     if beside < _MIN_BAR_WIDTH:
-        return Group(bar, _cut(text))
+        return Group(bar, cut_line(text))
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=bar_width)
     grid.add_column(no_wrap=True, overflow="ellipsis")
@@ -173,7 +182,7 @@ def _stage_table(snapshot: ProgressSnapshot, width: int, rows: int) -> Table:
     stages = snapshot.stages
     wanted = max([len("Stage"), *(len(s.name) + 2 for s in stages)])
     wanted = min(_MAX_NAME_WIDTH, wanted)
-    columns = _fitting_columns(width, min(wanted, _MIN_NAME_WIDTH))
+    columns = _fitting_columns(width, wanted)
     figures = sum(column.width + 2 for column in columns)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     name_width = max(_MIN_NAME_WIDTH, min(wanted, width - figures))
@@ -188,8 +197,12 @@ def _stage_table(snapshot: ProgressSnapshot, width: int, rows: int) -> Table:
     return table
 
 
-def _fitting_columns(width: int, name_width: int) -> list[_Column]:
+def _fitting_columns(width: int, wanted: int) -> list[_Column]:
+    """The columns that a terminal has room for beside names of the wanted width."""
     columns = list(_COLUMNS)
+    if wanted + sum(column.width + 2 for column in columns) > width:
+        columns = [column for column in columns if column.keep > _WITH_ROOM]
+    name_width = min(wanted, _MIN_NAME_WIDTH)
     while columns and name_width + sum(column.width + 2 for column in columns) > width:
         columns.remove(min(columns, key=lambda column: column.keep))
     return columns
@@ -225,7 +238,8 @@ def _name(snapshot: ProgressSnapshot, stage: StageProgress) -> Text:
     return text
 
 
-def _cut(line: Text) -> Text:
+def cut_line(line: Text) -> Text:
+    """The line, which will be cut where the terminal ends."""
     line.no_wrap = True
     line.overflow = "ellipsis"
     return line

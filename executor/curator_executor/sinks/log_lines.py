@@ -47,12 +47,17 @@ class LogLinesSink:
             log.info("%s", progress_line(end))
 
 
-def progress_line(snapshot: ProgressSnapshot) -> str:
-    """A snapshot as one line of `name=value` fields, the stages last."""
+def progress_line(snapshot: ProgressSnapshot, *known: str) -> str:
+    """A snapshot as one line of `name=value` fields, the stages last.
+
+    Args:
+        snapshot: what to say.
+        known: fields to say in place of the snapshot's own `state`.
+    """
     total = "?" if snapshot.inputs_total is None else str(snapshot.inputs_total)
     fields = [
         f"progress pipeline={snapshot.pipeline}",
-        f"state={snapshot.state}",
+        *(known or (f"state={snapshot.state}",)),
         f"elapsed={format_duration(snapshot.elapsed_s)}",
         f"inputs={snapshot.inputs_done}/{total}",
     ]

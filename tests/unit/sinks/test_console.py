@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from curator_api.progress import Bottleneck, ProgressSnapshot, StageProgress, WorkerCounts
 from curator_executor.sinks.console import LinesSink, LiveSink, console_sink
@@ -32,14 +33,14 @@ def test_display_of_eighty_columns_looks_so() -> None:
         "",
         "text-pipeline  Running  1m16s  9 workers  300 MiB held",
         "━━━━━━━━━━━━━━                       40%  800 of 2,000 inputs  10.4/s  ETA 1m56s",
-        "Stage           Workers  Queued  Running    Done  Failed  Items/s  Busy",
-        "file_list             1       0        2     870       0     40.0   12%",
-        "jsonl_reader          1       1        2     860       0     41.0   12%",
-        "↳ fix_unicode         1       2        2     850       0     42.0   12%",
-        "heuristics            1       3        2     840       3     43.0   12%",
-        "language_id ◂         4   1,152        2     830       0     44.0   98%",
-        "dedup                 1       5        2     820       0     45.0   12%",
-        "writer                1       6        2     810       0     46.0   12%",
+        "Stage           Workers  Queued  Running    Done  Failed  Dropped  Items/s  Busy",
+        "file_list             1       0        2     870       0        0     40.0   12%",
+        "jsonl_reader          1       1        2     860       0        1     41.0   12%",
+        "↳ fix_unicode         1       2        2     850       0        2     42.0   12%",
+        "heuristics            1       3        2     840       3        3     43.0   12%",
+        "language_id ◂         4   1,152        2     830       0        4     44.0   98%",
+        "dedup                 1       5        2     820       0        5     45.0   12%",
+        "writer                1       6        2     810       0        6     46.0   12%",
         "Bottleneck: language_id — 98% busy with 1,200 tasks waiting; the others wait fo…",
         "✗ heuristics: ValueError ×3: line 7 has no 'text' field (task 0_12_3)",
     ]
@@ -54,6 +55,22 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 def test_narrow_terminal_keeps_the_figures_that_matter_most() -> None:
     head = next(line for line in lines_of(snapshot(0.4), 40) if line.startswith("Stage"))
     assert head.split() == ["Stage", "Queued", "Done", "Failed"]
+
+
+def test_a_column_gives_way_before_a_name_is_cut() -> None:
+    named = snapshot(0.4, stages=[StageProgress(name="a_name_of_some_length")])
+    assert "Dropped" not in lines_of(named, 80)[3]
+    assert lines_of(named, 80)[4].startswith("a_name_of_some_length ")
+    assert "Dropped" in lines_of(named, 100)[3]
+
+
+def test_before_there_are_stages_there_is_no_table() -> None:
+    assert not any("Workers" in line for line in lines_of(snapshot(0.4, stages=[])))
+
+
+def test_a_title_of_its_own_stands_in_place_of_the_state() -> None:
+    view = live_view(snapshot(0.4), 80, 24, title=Text("clean-web  Queued"))
+    assert text_of(view, 80).splitlines()[1].rstrip() == "clean-web  Queued"
 
 
 def test_unknown_total_shows_no_percentage() -> None:
