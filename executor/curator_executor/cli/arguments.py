@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
+
+from curator_executor.cli.kube.arguments import CLUSTER_EXIT_CODES, add_cluster_commands
 
 EXIT_CODES = """\
 exit codes:
@@ -23,19 +26,34 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    top = argparse.ArgumentParser(
-        prog="curator",
-        description="Run multi-stage data-curation pipelines.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    top.add_argument("--version", action="version", version=f"curator {product_version()}")
+    top = _top("curator", "Run multi-stage data-curation pipelines.", EXIT_CODES)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_validate(commands)
     _add_plan(commands)
     _add_debug(commands)
+    add_cluster_commands(partial(_command, commands, epilog=CLUSTER_EXIT_CODES), _positive)
+    return top
+
+
+def cluster_parser() -> argparse.ArgumentParser:
+    """The parser of `kubectl curator`: the commands for a cluster alone."""
+    top = _top("kubectl curator", "Run data-curation pipelines on Kubernetes.", CLUSTER_EXIT_CODES)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    add_cluster_commands(partial(_command, commands, epilog=CLUSTER_EXIT_CODES), _positive)
+    return top
+
+
+def _top(program: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"curator {product_version()}")
+    top.set_defaults(program=program)
     return top
 
 
@@ -51,12 +69,14 @@ def product_version() -> str:
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def _command(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
+def _command(
+    commands: Commands, name: str, summary: str, epilog: str = EXIT_CODES
+) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=EXIT_CODES,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from curator_api.errors import ManifestError
+from curator_executor.cli.logs import start_logging
 from curator_executor.core.errors import CuratorError, DoesNotFit, InvalidPipeline
 
 OK = 0
@@ -92,3 +95,24 @@ def ending_of(work: Callable[[], Ending], verbose: bool) -> Ending:
     except Exception as error:  # noqa: BLE001 - said in one message, whatever it is
         explain(error, verbose)
         return Ending(code_of(error), str(error) or type(error).__name__)
+
+
+def exit_code_of_command(command: Callable[[], int], options: Namespace) -> int:
+    """Run a command; its exit code, or that of its error, which is said on standard error.
+
+    Args:
+        command: what to run.
+        options: the command line, parsed.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # Where the encoding lacks a sign, a question mark is better than no output.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+    start_logging(options.log_level, options.verbose)
+    try:
+        return ending_of(lambda: Ending(command()), options.verbose).code
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
