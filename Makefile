@@ -16,7 +16,7 @@ CONTAINED := $(BIN)/python .ci/contained.py
 SOURCES := executor operator crds tests .ci examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check generate format test-unit test-integration test-cluster test-storm cluster-binaries bench bench-full bench-peers bench-operator bench-operator-full demo test build lock clean
+.PHONY: help setup check generate format test-unit test-integration test-cluster test-storm cluster-binaries kind-up kind-down e2e bench bench-full bench-peers bench-operator bench-operator-full demo test build lock clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -76,9 +76,22 @@ FIRST ?= 1
 test-storm: cluster-binaries ## Lives of pipelines under kills and faults (SEEDS=1000 for more, FIRST=42 SEEDS=1 for one)
 	STORM_FIRST=$(FIRST) STORM_SEEDS=$(SEEDS) $(CONTAINED) $(PYTEST) -q -s tests/cluster/test_operator_storm.py
 
-# Once per version; about ten minutes on two cores when nothing is cached. Needs Go.
+# Once per version; about eight minutes on two cores when nothing is cached. Needs Go.
 cluster-binaries: $(READY) ## Build kube-apiserver, etcd, kubectl, Helm and KubeRay's operator for the tests
 	$(BIN)/python -m tests.cluster.binaries
+
+KIND := $(BIN)/python -m tests.cluster.kind
+# Needs root or a Docker that runs; on a Debian without one, what it needs is installed.
+kind-up: cluster-binaries ## A real cluster with fake GPUs, KubeRay and our images, until kind-down
+	$(KIND) up
+
+kind-down: $(READY) ## Take it away, with all that was started for it
+	$(KIND) down
+
+# STORIES="tests/e2e/test_gpus.py" for some of them; uses the cluster of kind-up if it is up.
+STORIES ?= tests/e2e
+e2e: cluster-binaries ## Stories on that cluster, with Helm and kubectl
+	$(CONTAINED) $(KIND) run -- $(PYTEST) -q $(STORIES)
 
 bench: $(READY) ## Benchmarks against their baselines, about five minutes (BENCH="--only W1" for a part)
 	$(CONTAINED) $(BIN)/python -m tests.benchmarks.run --quick $(BENCH)
@@ -114,11 +127,22 @@ test: ## All of it, as CI runs it
 build: $(READY) ## Wheel and source distribution in dist/
 	$(BIN)/python -m hatchling build
 
-lock: $(READY) ## Renew requirements/dev.txt from pyproject.toml
-	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
-		--extra executor --extra operator --extra text --extra dev --extra bench \
-		--custom-compile-command "make lock" --no-annotate \
-		--no-emit-index-url --no-emit-find-links --output-file $(LOCK)
+# dev.txt is what .venv has; the others are what the images have, by hash. ray.txt is the first part
+# of executor.txt, which keeps to dev.txt but for one: s3fs wants an older one than kubernetes.
+LOCKED = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate \
+	--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links
+lock: $(READY) ## Renew requirements/*.txt from pyproject.toml
+	$(LOCKED) pyproject.toml --extra executor --extra operator --extra text --extra dev --extra bench \
+		--output-file $(LOCK)
+	$(LOCKED) pyproject.toml --extra operator --generate-hashes --constraint $(LOCK) \
+		--output-file requirements/operator.txt
+	mkdir -p out && sed '/^python-dateutil==/d' $(LOCK) > out/constraints.txt
+	$(LOCKED) pyproject.toml --extra executor --extra text --extra s3 --extra gcs --generate-hashes \
+		--constraint out/constraints.txt --output-file requirements/executor.txt
+	echo 'ray[data,default]' | $(LOCKED) - --generate-hashes --constraint requirements/executor.txt \
+		--output-file requirements/ray.txt
+	echo 'hatchling' | $(LOCKED) - --generate-hashes --constraint $(LOCK) \
+		--output-file requirements/build.txt
 
 clean: ## Remove .venv, caches and build results
 	rm -rf .venv dist build out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

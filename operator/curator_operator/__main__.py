@@ -47,6 +47,8 @@ from curator_operator.settings import OperatorSettings, SettingsError
 logger = logging.getLogger("curator_operator")
 # Kubernetes kills a pod 30 s after the signal by default; the rest is for kopf and connections.
 FINISH_S = 7.0
+# Of type `Identity`, which kopf does not export; only peering, which is off, would show it.
+_IDENTITY: Any = "curator-operator"
 _RETRY_S = 5.0
 _KUBERAY_S = 10.0
 
@@ -197,6 +199,8 @@ class Operator:
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
+            # kopf would ask the system who runs it, which fails where the pod's user has no name.
+            identity=_IDENTITY,
             stop_flag=self._end_watches,
         )
         # kopf took the signals; ours end the actions under way before the watches.

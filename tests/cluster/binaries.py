@@ -3,7 +3,7 @@
 Called by `make cluster-binaries` and, for where they are, by the fixtures of `tests/cluster`. What
 is built is pinned by `tools/*/go.mod` and `go.sum`, one module a tool so that their dependencies
 never mix. The results lie outside the tree, under `$CURATOR_CACHE` (default `~/.cache/curator`), in
-a folder named after a hash of those two files and of how it is built: a change of version is
+a folder named after a hash of those files and of how it is built: a change of version is
 another folder, and switching back costs nothing.
 """
 
@@ -48,7 +48,8 @@ class Binary:
 
 KUBERNETES = "k8s.io/kubernetes"
 KUBERAY = "github.com/ray-project/kuberay/ray-operator"
-BINARIES = {
+# What an API server without nodes takes.
+CONTROL_PLANE = {
     "etcd": Binary("etcd", "go.etcd.io/etcd/server/v3"),
     "kube-apiserver": Binary("k8s", f"{KUBERNETES}/cmd/kube-apiserver"),
     "kube-controller-manager": Binary("k8s", f"{KUBERNETES}/cmd/kube-controller-manager"),
@@ -56,6 +57,17 @@ BINARIES = {
     "kuberay-operator": Binary("kuberay", KUBERAY),
     "helm": Binary("helm", "helm.sh/helm/v3/cmd/helm"),
 }
+# And what nodes take besides.
+NODES = {
+    "kube-scheduler": Binary("k8s", f"{KUBERNETES}/cmd/kube-scheduler"),
+    "kube-proxy": Binary("k8s", f"{KUBERNETES}/cmd/kube-proxy"),
+    "kubelet": Binary("k8s", f"{KUBERNETES}/cmd/kubelet"),
+    "kubeadm": Binary("k8s", f"{KUBERNETES}/cmd/kubeadm"),
+    "kind": Binary("kind", "sigs.k8s.io/kind"),
+    "coredns": Binary("coredns", "."),
+    "pause": Binary("pause", "."),
+}
+BINARIES = CONTROL_PLANE | NODES
 
 
 def cache_directory() -> Path:
@@ -118,8 +130,9 @@ def module_directory(tool: str, module: str) -> Path:
 def _folder(tool: str) -> Path:
     """Where a tool's binaries of exactly this version and these flags belong."""
     digest = hashlib.sha256()
-    for part in ("go.mod", "go.sum"):
-        digest.update((TOOLS / tool / part).read_bytes())
+    for part in ("go.mod", "go.sum", "main.go"):
+        if (TOOLS / tool / part).exists():
+            digest.update((TOOLS / tool / part).read_bytes())
     digest.update("\n".join([*_flags(tool), sys.platform, os.uname().machine]).encode())
     return cache_directory() / "binaries" / f"{tool}-{digest.hexdigest()[:16]}"
 
@@ -145,6 +158,11 @@ def _flags(tool: str) -> list[str]:
             for name, value in stamp.items()
         )
     return ["-trimpath", "-buildvcs=false", f"-ldflags={link}"]
+
+
+def kubernetes_version() -> str:
+    """The Kubernetes that is pinned, such as v1.34.4."""
+    return _version("k8s", KUBERNETES)
 
 
 def _version(tool: str, module: str) -> str:
@@ -214,10 +232,10 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def main() -> int:
-    """Build the named binaries, or all, and say where they are."""
+    """Build the named binaries, or those of a control plane, and say where they are."""
     parser = argparse.ArgumentParser(prog="binaries", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BINARIES))
-    names = parser.parse_args().names or list(BINARIES)
+    names = parser.parse_args().names or list(CONTROL_PLANE)
     try:
         for name, path in ensure(names).items():
             print(f"{name:<24} {path}")

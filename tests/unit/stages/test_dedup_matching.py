@@ -156,3 +156,28 @@ def test_smallest_rank_of_each_group_is_found() -> None:
     group = np.array([0, 0, 2, 0, 2])
     ranks = np.array([4, 1, 3, 2, 0])
     assert smallest_of_group(group, ranks).tolist() == [1, 1, 4, 1, 4]
+
+
+@given(
+    size=st.integers(1, 40),
+    edges=st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=60),
+)
+def test_components_are_those_of_following_every_edge(
+    size: int, edges: list[tuple[int, int]]
+) -> None:
+    within = [(left % size, right % size) for left, right in edges]
+    smallest = list(range(size))
+    for _ in within:  # no path is longer than there are edges
+        for left, right in within:
+            smallest[left] = smallest[right] = min(smallest[left], smallest[right])
+
+    left, right = (np.array([edge[end] for edge in within], np.int64) for end in (0, 1))
+
+    assert near_duplicates.joined(size, left, right).tolist() == smallest
+
+
+def test_a_long_chain_takes_few_rounds() -> None:
+    size = 200_000
+    shuffled = np.random.default_rng(7).permutation(size)
+
+    assert not near_duplicates.joined(size, shuffled[:-1], shuffled[1:]).any()

@@ -1,0 +1,3 @@
+module localhost/tools/pause
+
+go 1.21
