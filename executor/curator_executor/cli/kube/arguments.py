@@ -71,7 +71,10 @@ def _add_logs(command: argparse.ArgumentParser, whole_number: Callable[[str], in
     command.add_argument("name", metavar="NAME", help="the pipeline")
     _add_place(command)
     command.add_argument(
-        "-f", "--follow", action="store_true", help="go on as more is said, until the driver ends"
+        "-f",
+        "--follow",
+        action="store_true",
+        help="wait for the head pod, and go on as more is said, until the pod goes",
     )
     command.add_argument(
         "--tail", type=whole_number, metavar="N", help="begin with the last N lines"

@@ -15,7 +15,15 @@ from typing import Any
 from curator_api.last_word import MARK
 from curator_api.received import parse_status
 from curator_api.v1alpha1.status import ENDED, PipelineStatus
-from curator_executor.cli.kube.api import PIPELINES, PODS, Api, ApiRefused, Object, path_of
+from curator_executor.cli.kube.api import (
+    PIPELINES,
+    PODS,
+    Api,
+    ApiRefused,
+    ApiUnreachable,
+    Object,
+    path_of,
+)
 from curator_executor.cli.kube.following import Gone, OneObject, Seen, follow
 from curator_executor.cli.kube.naming import no_such_pipeline
 from curator_executor.cli.kube.pipeline_view import notes_of
@@ -62,7 +70,14 @@ def print_log(options: Namespace, api: Api) -> int:
                 FAILED,
             )
         _wait_for(api, namespace, name)
-    _copy(_lines(api, namespace, name, options))
+    try:
+        _copy(_lines(api, namespace, name, options))
+    except ApiUnreachable as error:
+        raise CommandError(
+            f"the log of head pod {name} broke off: {error}. The same command with --tail 20 goes "
+            "on from there",
+            FAILED,
+        ) from error
     return OK
 
 

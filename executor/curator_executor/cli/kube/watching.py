@@ -90,29 +90,33 @@ class Live:
         self._console = console
         self._sink = sink(console, view=self._render)
         self._view: PipelineView | None = None
+        self._trouble: tuple[str, ...] = ()
 
     def show(self, view: PipelineView) -> None:
         """Show the view."""
-        self._view = view
+        self._view, self._trouble = view, ()
         self._sink.publish(view.snapshot)
 
     def trouble(self, message: str) -> None:
-        """Show what is wrong with the stream below the last view, until there is another one."""
-        if self._view is None:
-            print(message, file=sys.stderr)
-            return
-        self.show(replace(self._view, notes=(*self._view.notes, message)))
+        """Show what is wrong with the stream below the last view, until there is another one.
+
+        The clock goes on from that one, so nothing is published.
+        """
+        self._trouble = (message,)
 
     def close(self) -> None:
         """Take the display away and leave the last view on the screen."""
         self._sink.stop()
         if self._view is not None:
-            self._console.print(display_of(self._view, self._console.width, _FINAL_ROWS, 0.0))
+            self._console.print(self._render(None, self._console.width, _FINAL_ROWS, 0.0))
 
     def _render(
-        self, snapshot: ProgressSnapshot, width: int, height: int, since_s: float
+        self, snapshot: ProgressSnapshot | None, width: int, height: int, since_s: float
     ) -> RenderableType:
-        return "" if self._view is None else display_of(self._view, width, height, since_s)
+        if self._view is None:
+            return ""
+        view = replace(self._view, notes=(*self._view.notes, *self._trouble))
+        return display_of(view, width, height, since_s)
 
 
 def watch_pipeline(options: Namespace, api: Api) -> int:
