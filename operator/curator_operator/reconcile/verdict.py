@@ -215,10 +215,10 @@ def _complete(case: Case, reason: Reason = Reason.SUCCEEDED) -> Ended:
         done = f": {plural(snapshot.inputs_done, 'input')}" if snapshot is not None else ""
         return Ended(True, Reason.SUCCEEDED, f"the run is done{done}")
     stages = ", ".join(f"{name} {count:,}" for name, count in failed.items() if count)
-    counted = f"{plural(dead, 'task')} became dead letters" if dead else "some dead letters"
+    counted = f"{plural(dead, 'task')} given up on" if dead else "some tasks given up on"
     where = f" ({clean(stages, 300)})" if stages else ""
     return Ended(
-        True, Reason.DEAD_LETTERS, f"the run is done, with {counted}{where}; see spec.deadLetters"
+        True, Reason.DEAD_LETTERS, f"the run is done, with {counted}{where}; see status.failures"
     )
 
 

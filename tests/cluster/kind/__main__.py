@@ -24,15 +24,23 @@ def _up() -> cluster.Kind:
     started = time.monotonic()
     machine.prepare()
     kind = cluster.create(product=True)
+    repository, _, tag = kind.operator_image.rpartition(":")
     print(
         f"kind: up in {time.monotonic() - started:.0f} s\n"
         f"  export KUBECONFIG={kind.kubeconfig}\n"
-        f"  operator image  {kind.operator_image}\n"
-        f"  executor image  {kind.executor_image}\n"
-        f"  volumes         {kind.data}",
+        f"  export PATH={_folders()}:$PATH   # kubectl and helm, if you have none\n"
+        "  helm install curator charts/curator -n curator-system --create-namespace --wait \\\n"
+        f"    --set image.repository={repository} --set image.tag={tag} \\\n"
+        f"    --set config.defaultImage={kind.executor_image}\n"
+        f"  {kind.data} on this machine is {cluster.NODE_DATA} on the nodes",
         flush=True,
     )
     return kind
+
+
+def _folders() -> str:
+    """Where kubectl and helm lie."""
+    return ":".join(str(binaries.find(name).parent) for name in ("kubectl", "helm"))
 
 
 def _down() -> None:

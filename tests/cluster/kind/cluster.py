@@ -218,16 +218,21 @@ def _connect_pods(kind: Kind) -> None:
 def _answer_names_of_the_cluster_alone(kind: Kind) -> None:
     """Forward no query: the node's own resolver is a loop, and there is no other."""
     found = json.loads(kind.kubectl("-n", "kube-system", "get", "cm", "coredns", "-o", "json"))
+    patch = {"data": {"Corefile": without_forwarding(found["data"]["Corefile"])}}
+    kind.kubectl("-n", "kube-system", "patch", "cm", "coredns", "-p", json.dumps(patch))
+    kind.kubectl("-n", "kube-system", "delete", "pod", "-l", "k8s-app=kube-dns", "--wait=false")
+
+
+def without_forwarding(corefile: str) -> str:
+    """A Corefile without the plugins `forward`, with its block if it has one, and `loop`."""
     kept, inside = [], False
-    for line in found["data"]["Corefile"].splitlines():
+    for line in corefile.splitlines():
         word = line.split()[:1]
         inside = inside or (word == ["forward"] and line.rstrip().endswith("{"))
         if not inside and word not in (["forward"], ["loop"]):
             kept.append(line)
         inside = inside and line.strip() != "}"
-    patch = {"data": {"Corefile": "\n".join([*kept, ""])}}
-    kind.kubectl("-n", "kube-system", "patch", "cm", "coredns", "-p", json.dumps(patch))
-    kind.kubectl("-n", "kube-system", "delete", "pod", "-l", "k8s-app=kube-dns", "--wait=false")
+    return "\n".join([*kept, ""])
 
 
 def _pretend_gpus(kind: Kind) -> None:

@@ -23,6 +23,7 @@ BOUNDED_RUNTIME = HERE / "node" / "runc-within-bounds"
 PACKAGES = ("docker.io", "containerd", "runc", "iptables", "jq", "debootstrap")
 # Debian's commands that those packages bring.
 NEEDED = ("docker", "dockerd", "runc", "iptables", "jq", "debootstrap")
+SETTINGS = Path("/proc/sys")
 # Kubelets set these for the whole machine.
 KEPT_SETTINGS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
 # 128, the kernel's own, is too few for the watches of three kubelets.
@@ -180,7 +181,7 @@ def _which(name: str) -> str | None:
 
 
 def _setting(name: str) -> Path:
-    return Path("/proc/sys") / name
+    return SETTINGS / name
 
 
 def _state_file() -> Path:

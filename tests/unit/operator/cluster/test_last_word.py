@@ -89,7 +89,7 @@ def test_counts_and_failures_of_the_end_are_shown() -> None:
     polled = world({JOB: failed(3, last)})
     polled.poll()
     made = decided(polled)
-    assert "2 tasks became dead letters (embed 2)" in said(made, "Complete")
+    assert "2 tasks given up on (embed 2)" in said(made, "Complete")
     assert made.status.progress.inputs_done == 9
     assert [one.error for one in made.status.failures] == ["OSError"]
 

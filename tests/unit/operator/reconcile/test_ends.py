@@ -69,12 +69,12 @@ def test_dead_letters_are_a_success_that_says_so() -> None:
     made = ended_with(3, snapshot=snapshot(state="Succeeded", stages=stages))
     assert made.status.phase == "Succeeded"
     assert conditions(made)["Complete"] == ("True", "DeadLetters")
-    assert "3 tasks became dead letters (embed 3)" in said(made, "Complete")
+    assert "3 tasks given up on (embed 3)" in said(made, "Complete")
     assert [one.kind for one in made.actions if hasattr(one, "kind")] == ["Warning"]
 
 
 def test_dead_letters_nobody_counted_are_said_too() -> None:
-    assert "some dead letters" in said(ended_with(3), "Complete")
+    assert "some tasks given up on" in said(ended_with(3), "Complete")
 
 
 @pytest.mark.parametrize(
