@@ -46,6 +46,7 @@ class Asked(Enum):
     SUBMIT = "submit"
     STATUS = "status"
     STOP = "stop"
+    LOG = "log"
     PROGRESS = "progress"
     DRAIN = "drain"
     VERSION = "version"
@@ -190,6 +191,7 @@ class RayHeads:
                 web.post(f"{at}/api/jobs/", self._answering(Asked.SUBMIT, self._submit)),
                 web.get(f"{at}/api/jobs/{{id}}", self._answering(Asked.STATUS, self._status)),
                 web.post(f"{at}/api/jobs/{{id}}/stop", self._answering(Asked.STOP, self._stop)),
+                web.get(f"{at}/api/v0/logs/file", self._answering(Asked.LOG, self._log)),
                 web.get(f"{at}/progress", self._answering(Asked.PROGRESS, self._progress)),
                 web.post(f"{at}/drain", self._answering(Asked.DRAIN, self._drain)),
             ]
@@ -261,6 +263,12 @@ class RayHeads:
         return (
             web.json_response({"stopped": job.stop(self.now())}) if job else _no_such_job(request)
         )
+
+    def _log(self, head: Head, request: web.Request, body: Any) -> web.Response:
+        job = head.jobs.get(request.query.get("submission_id", ""))
+        if job is None:
+            return web.Response(status=500, text="Could not find a log file.")
+        return web.Response(text=job.log(self.now()))
 
     def _progress(self, head: Head, request: web.Request, body: Any) -> web.Response:
         job = head.driver()

@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from curator_api import last_word
 from curator_api.progress import ProgressSnapshot, RunState, StageProgress, WorkerCounts
 
 CANCELLED = 130
+KILLED = 137
 # Exit codes of the driver with which all inputs are done.
 DONE = {0, 3}
 RUN_STATE: dict[int, RunState] = {0: "Succeeded", 3: "Succeeded", CANCELLED: "Cancelled"}
@@ -36,6 +38,8 @@ class Script:
         stages: their names.
         drain_s: from a drain until the run is over.
         linger_s: how long the driver keeps its last snapshot for somebody to fetch it.
+        logs_end: whether the driver ends its log with its last snapshot, unless it is killed; one
+            of an older image does not.
     """
 
     pending_s: float = 0.0
@@ -46,6 +50,7 @@ class Script:
     stages: tuple[str, ...] = ("read", "embed", "write")
     drain_s: float = 0.0
     linger_s: float = 20.0
+    logs_end: bool = True
 
 
 class End(NamedTuple):
@@ -85,7 +90,7 @@ class Job:
 
     def kill(self, now: float) -> None:
         """The driver's process is killed now, as for want of memory."""
-        self._finished = self._finished or End(now, 137, 0.0)
+        self._finished = self._finished or End(now, KILLED, 0.0)
 
     def drain(self, now: float) -> None:
         """The driver is asked to wind up; twice is once."""
@@ -121,7 +126,7 @@ class Job:
             "driver_info": None,
             "status": status,
             "entrypoint": self.request["entrypoint"],
-            "message": self._message(status),
+            "message": self._message(status, now),
             "error_type": "JOB_ENTRYPOINT_COMMAND_ERROR" if status == "FAILED" else None,
             "start_time": int(self.submitted_at * 1000),
             "end_time": None if ended_at is None else int(ended_at * 1000),
@@ -142,6 +147,16 @@ class Job:
         if now >= self._end().at and self.fetched_at is None:
             self.fetched_at = now
         return self._snapshot(now)
+
+    def log(self, now: float) -> str:
+        """What the driver has logged so far: nothing before the run is over."""
+        end = self._end()
+        if self.status(now) == "PENDING" or now < end.at:
+            return ""
+        said = [self.script.message]
+        if self.script.logs_end and end.exit_code != KILLED:
+            said.append(last_word.written(self._snapshot(end.at).model_dump_json(by_alias=True)))
+        return "".join(f"{line}\n" for line in said)
 
     def _snapshot(self, now: float) -> ProgressSnapshot:
         end = self._end()
@@ -185,11 +200,11 @@ class Job:
         latest = end.at + end.linger_s
         return latest if self.fetched_at is None else min(latest, self.fetched_at)
 
-    def _message(self, status: str) -> str:
+    def _message(self, status: str, now: float) -> str:
         if status == "FAILED":
             return (
                 f"Job entrypoint command failed with exit code {self._end().exit_code}, "
-                f"last available logs (truncated to 20,000 chars):\n{self.script.message}\n"
+                f"last available logs (truncated to 20,000 chars):\n{self.log(now)}"
             )
         return {
             "PENDING": "Job has not started yet. It may be waiting for the runtime environment "

@@ -51,7 +51,6 @@ class Life:
         befalls: what happens to it, by the phase in which it is first seen: `suspend`, `resume`,
             `delete`, `edit`, `stop job`, `restart head`, `delete head`.
         end: how it must end.
-        or_else: how it may end instead, where that depends on when the operator dies.
     """
 
     number: int
@@ -61,17 +60,11 @@ class Life:
     end: End
     spec: Json = field(default_factory=dict)
     befalls: tuple[tuple[str, str], ...] = ()
-    or_else: End | None = None
 
     @property
     def name(self) -> str:
         """Of the pipeline."""
         return f"life-{self.number}"
-
-    def end_in(self, phase: str) -> End:
-        """The end that it must have in this phase; the usual one in a phase that is wrong."""
-        other = self.or_else
-        return other if other is not None and other.phase == phase else self.end
 
     def script(self, attempt: int) -> Script:
         """How the job of an attempt goes."""
@@ -137,7 +130,7 @@ def _dead_letters(chance: random.Random) -> Given:
 
 
 def _stage_fails(chance: random.Random) -> Given:
-    return (_ends(chance, 1),), _failed("StageFailed", "DriverFailed"), {}, ()
+    return (_ends(chance, 1),), _failed("StageFailed"), {}, ()
 
 
 def _refused(chance: random.Random) -> Given:
@@ -233,10 +226,6 @@ KINDS: dict[str, Kind] = {
     "a stage fails and is tried again": _retried,
 }
 
-# The driver tells once that a stage failed, and goes. An operator that dies between hearing it and
-# writing it down leaves only the exit code, which does not tell a failed stage from a crash.
-OR_ELSE = {"a stage fails and is tried again": _failed("DriverFailed")}
-
 
 def life_of(number: int, *, over_s: float) -> Life:
     """Life `number` of all; it begins within `over_s` seconds of its storm."""
@@ -244,4 +233,4 @@ def life_of(number: int, *, over_s: float) -> Life:
     kind = list(KINDS)[number % len(KINDS)]
     begins_s = chance.uniform(0, over_s)
     scripts, end, spec, befalls = KINDS[kind](chance)
-    return Life(number, kind, begins_s, scripts, end, spec, befalls, OR_ELSE.get(kind))
+    return Life(number, kind, begins_s, scripts, end, spec, befalls)

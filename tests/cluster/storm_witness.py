@@ -216,7 +216,7 @@ class Witness:
         if pipeline is None:
             return "there is no pipeline"
         status = pipeline.get("status") or {}
-        end = life.end_in(str(status.get("phase")))
+        end = life.end
         if status.get("phase") != end.phase:
             return f"wanted {end.phase}, is {status.get('phase')}: {status.get('message')}"
         if pipeline["metadata"].get("finalizers"):

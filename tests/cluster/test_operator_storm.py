@@ -49,7 +49,7 @@ def faults_of(storm: Storm) -> list[str]:
         status = (storm.witness.now.get(name) or {}).get("status")
         if name in storm.seen.unfinished or not life.end.phase or not status:
             continue
-        end = life.end_in(status["phase"])
+        end = life.end
         finished = {one["type"]: one for one in status["conditions"]}["Finished"]
         got = (status.get("attempt"), status.get("retriesUsed"))
         wanted = (end.attempts, end.retries_used)
