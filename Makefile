@@ -16,7 +16,7 @@ CONTAINED := $(BIN)/python .ci/contained.py
 SOURCES := executor operator crds tests .ci examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check generate format test-unit test-integration test-cluster test-storm cluster-binaries kind-up kind-down e2e bench bench-full bench-peers bench-operator bench-operator-full demo test build lock clean
+.PHONY: help setup check generate format test-unit test-integration test-cluster test-storm cluster-binaries kind-up kind-down e2e bench bench-full bench-peers bench-operator bench-operator-full bench-nodes demo test build lock clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -113,6 +113,9 @@ bench-operator-full: cluster-binaries ## The operator at 1,000 pipelines, 200 ru
 		--json out/operator-1000.json $(BENCH)
 	$(CONTAINED) $(BIN)/python -m tests.benchmarks.operator.run --pipelines 200 --running 40 \
 		--steady 1800 --limit 3000 --json out/operator-soak.json $(BENCH)
+
+bench-nodes: $(READY) ## The operator on the cluster of kind-up: a start step by step, its overhead
+	$(BIN)/python -m tests.benchmarks.nodes.run --json out/nodes.json $(BENCH)
 
 demo: $(READY) ## The main job on real text: the documentation inside the installed Python
 	$(CONTAINED) $(BIN)/python examples/demo/demo.py

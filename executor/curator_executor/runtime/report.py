@@ -52,6 +52,7 @@ class Reporter:
         self.history: list[ProgressSnapshot] = []
         self._rates = progress.Rates()
         self._best_done = 0
+        self._has_run = False
         self._every = 1
         self._count = 0
 
@@ -108,8 +109,9 @@ class Reporter:
                 "cancelled": "Cancelled",
             }
             return ends[state.ending] if state.ended or final else "Draining"
-        ready = any(worker.hosted for worker in state.workers.values())
-        return "Running" if ready else "Starting"
+        # A run does not start again when its last workers stop before its last tasks are done.
+        self._has_run = self._has_run or any(one.hosted for one in state.workers.values())
+        return "Running" if self._has_run else "Starting"
 
     def _message(self) -> str:
         state = self.state
