@@ -26,6 +26,12 @@ from tests.cluster.processes import eventually
 from tests.cluster.ray_head import RayHead
 
 FILES, DOCUMENTS = 4, 50
+PATIENT = {
+    "CURATOR_POLL_INTERVAL_S": "1",
+    "CURATOR_POLL_JITTER_S": "0.1",
+    # Ray takes its time where other work is under way.
+    "CURATOR_REQUEST_TIMEOUT_S": "30",
+}
 ENDS_WITHIN_S = 240.0
 
 
@@ -111,13 +117,7 @@ def test_a_pipeline_runs_on_a_real_head_and_its_status_tells_how_it_went(
     work: Path,
     operator_process: Callable[..., OperatorProcess],
 ) -> None:
-    operator = operator_process(
-        CURATOR_DASHBOARD_URL=head.url,
-        CURATOR_POLL_INTERVAL_S="1",
-        CURATOR_POLL_JITTER_S="0.1",
-        # Ray takes its time where other work is under way.
-        CURATOR_REQUEST_TIMEOUT_S="30",
-    )
+    operator = operator_process(CURATOR_DASHBOARD_URL=head.url, **PATIENT)
     control_plane.kubectl("create", "-n", namespace, "-f", "-", given=json.dumps(manifest(work)))
 
     def status() -> dict[str, Any]:
@@ -151,3 +151,42 @@ def test_a_pipeline_runs_on_a_real_head_and_its_status_tells_how_it_went(
     )
     assert left["metadata"]["resourceVersion"] == shared_cluster["metadata"]["resourceVersion"]
     assert "no answer" not in operator.log_text()
+
+
+@pytest.mark.timeout(400)
+def test_a_real_ray_keeps_the_last_word_of_a_run_that_failed_while_no_operator_ran(
+    control_plane: ControlPlane,
+    shared_cluster: dict[str, Any],
+    head: RayHead,
+    namespace: str,
+    work: Path,
+    operator_process: Callable[..., OperatorProcess],
+) -> None:
+    """Its first file is no gzip file, and the operator is killed as soon as the job is Ray's."""
+    (work / "in" / "0.jsonl.gz").write_text("no gzip file\n")
+    operator = operator_process(CURATOR_DASHBOARD_URL=head.url, **PATIENT)
+    control_plane.kubectl("create", "-n", namespace, "-f", "-", given=json.dumps(manifest(work)))
+
+    def status() -> dict[str, Any]:
+        text = control_plane.kubectl("get", "cpl", "copy", "-n", namespace, "-o", "json")
+        return dict(json.loads(text).get("status", {}))
+
+    def job() -> dict[str, Any]:
+        code, text = head.ask(f"/api/jobs/{status().get('submissionId')}")
+        return dict(json.loads(text)) if code == 200 else {}
+
+    eventually(job, "Ray has the job", ENDS_WITHIN_S)
+    operator.kill()
+    eventually(lambda: job()["status"] == "FAILED", "the job fails", ENDS_WITHIN_S)
+    assert job()["driver_exit_code"] == 1
+    assert status().get("phase") in {"Starting", "Running"}
+    operator.start()
+    eventually(lambda: "completionTime" in status(), "the pipeline ends", ENDS_WITHIN_S)
+    last = status()
+    assert {one["type"]: one["reason"] for one in last["conditions"]}["Failed"] == "StageFailed"
+    assert "read.read_jsonl" in last["message"]
+    assert {stage["name"] for stage in last["stages"]} == {
+        "read.list_files",
+        "read.read_jsonl",
+        "write",
+    }
