@@ -80,6 +80,7 @@ class Operator:
             follower.poll,
             self.queue.add,
             slow_after_s=settings.request_timeout_s / 2,
+            pace=follower.poll_within_s,
         )
         tools = Tools(api, self.cache, jobs, driver, targets, settings)
         self.controller = Controller(

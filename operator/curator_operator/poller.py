@@ -40,8 +40,9 @@ class PollSchedule(Generic[K]):
     """Who is polled when.
 
     Each key is due every `interval_s` seconds, give or take `jitter_s`, counted from the beginning
-    of its last poll. Those that are overdue come first. Keys whose last poll was slow get at most
-    half of the places, so that dead heads, which cost a time-out each, do not hold up the others.
+    of its last poll, or sooner where that is asked for. Those that are overdue come first. Keys
+    whose last poll was slow get at most half of the places, so that dead heads, which cost a
+    time-out each, do not hold up the others.
     """
 
     def __init__(
@@ -103,12 +104,14 @@ class PollSchedule(Generic[K]):
             begun.append(key)
         return begun
 
-    def end(self, key: K, *, slow: bool) -> None:
-        """The poll of `key` is over."""
+    def end(self, key: K, *, slow: bool, latest: float | None = None) -> None:
+        """The poll of `key` is over; the next one is due at `latest`, if that is sooner."""
         due = self._due.get(key)
         if due is not None:
             due.under_way = False
             due.slow = slow
+            if latest is not None and not slow:
+                due.at = min(due.at, latest)
 
     def next_s(self, now: float) -> float | None:
         """Seconds until somebody is due; None while nobody waits for a turn."""
@@ -120,6 +123,10 @@ class PollSchedule(Generic[K]):
         return not one.under_way and one.at <= now
 
 
+def _usual(_key: Hashable) -> float | None:
+    return None
+
+
 class Poller(Generic[K]):
     """Polls, and tells of news."""
 
@@ -129,13 +136,18 @@ class Poller(Generic[K]):
         poll: Callable[[K], Awaitable[bool]],
         news: News[K],
         slow_after_s: float,
+        pace: Callable[[K], float | None] = _usual,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Poll by `poll`, tell `news` of keys with news; a poll of `slow_after_s` was slow."""
+        """Poll by `poll`, tell `news` of keys with news; a poll of `slow_after_s` was slow.
+
+        `pace` says within how many seconds a key is to be polled again, if not at the usual pace.
+        """
         self._schedule = schedule
         self._poll = poll
         self._news = news
         self._slow_after_s = slow_after_s
+        self._pace = pace
         self._clock = clock
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -200,5 +212,8 @@ class Poller(Generic[K]):
             # The next poll tries again; one pipeline must not end the polling of all.
             logger.exception("poll failed", extra={"pipeline": str(key)})
         finally:
-            self._schedule.end(key, slow=self._clock() - began >= self._slow_after_s)
+            now = self._clock()
+            within_s = self._pace(key)
+            latest = None if within_s is None else now + within_s
+            self._schedule.end(key, slow=now - began >= self._slow_after_s, latest=latest)
             self._wake.set()

@@ -21,6 +21,7 @@ from curator_operator.cluster.reduce import PipelineKey, head_container_id
 from curator_operator.cluster.targets import Targets, existing_of
 from curator_operator.metrics import Metrics
 from curator_operator.reconcile.observed import JobSeen, PipelineSeen, SnapshotSeen
+from curator_operator.reconcile.pace import poll_within_s
 
 logger = logging.getLogger(__name__)
 _LONGEST = 600
@@ -71,6 +72,11 @@ class Follower:
         self._metrics.polls.labels(result).inc()
         self._metrics.poll_seconds.observe(time.monotonic() - began)
         return news
+
+    def poll_within_s(self, key: PipelineKey) -> float | None:
+        """How soon to poll again, by what is known now; None: at the usual pace."""
+        entry = self._cache.find(key)
+        return None if entry is None else poll_within_s(entry.job, entry.snapshot)
 
     async def _look(
         self, entry: Entry, pipeline: PipelineSeen, cluster: str, submission_id: str

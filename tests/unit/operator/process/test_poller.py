@@ -35,6 +35,26 @@ def test_polls_of_a_key_begin_six_seconds_apart() -> None:
     assert begun == [0.5, 6.5, 12.5, 18.5]
 
 
+def test_a_key_may_be_due_sooner_than_the_usual_pace_but_not_later() -> None:
+    one = schedule(chance=0.5)
+    one.want("a", now=-1.0)
+    one.begin(0.0)
+    one.end("a", slow=False, latest=2.0)
+    assert one.next_s(0.5) == 1.5
+
+    one.begin(2.0)
+    one.end("a", slow=False, latest=60.0)
+    assert one.next_s(2.0) == 6.0
+
+
+def test_a_slow_head_is_not_asked_sooner() -> None:
+    one = schedule(chance=0.5)
+    one.want("a", now=-1.0)
+    one.begin(0.0)
+    one.end("a", slow=True, latest=1.0)
+    assert one.next_s(0.0) == 6.0
+
+
 def test_the_pace_is_spread_by_half_a_second() -> None:
     for chance, wait in ((0.0, 5.5), (1.0, 6.5)):
         one = schedule(chance=chance)
