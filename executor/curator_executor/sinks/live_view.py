@@ -200,10 +200,9 @@ def _stage_table(snapshot: ProgressSnapshot, width: int, rows: int) -> Table:
 def _fitting_columns(width: int, wanted: int) -> list[_Column]:
     """The columns that a terminal has room for beside names of the wanted width."""
     columns = list(_COLUMNS)
-    if wanted + sum(column.width + 2 for column in columns) > width:
+    if max(wanted, _MIN_NAME_WIDTH) + sum(column.width + 2 for column in columns) > width:
         columns = [column for column in columns if column.keep > _WITH_ROOM]
-    name_width = min(wanted, _MIN_NAME_WIDTH)
-    while columns and name_width + sum(column.width + 2 for column in columns) > width:
+    while columns and _MIN_NAME_WIDTH + sum(column.width + 2 for column in columns) > width:
         columns.remove(min(columns, key=lambda column: column.keep))
     return columns
 

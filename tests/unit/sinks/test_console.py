@@ -57,6 +57,13 @@ def test_narrow_terminal_keeps_the_figures_that_matter_most() -> None:
     assert head.split() == ["Stage", "Queued", "Done", "Failed"]
 
 
+@pytest.mark.parametrize("width", range(40, 90, 5))
+def test_no_heading_is_cut_beside_short_names(width: int) -> None:
+    lines = lines_of(snapshot(0.4, stages=[StageProgress(name="read")]), width)
+    (head,) = [line for line in lines if line.startswith("Stage ")]
+    assert "…" not in head
+
+
 def test_a_column_gives_way_before_a_name_is_cut() -> None:
     named = snapshot(0.4, stages=[StageProgress(name="a_name_of_some_length")])
     assert "Dropped" not in lines_of(named, 80)[3]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ MERGE_PATCH = "application/merge-patch+json"
 
 ANSWER_WITHIN_S = 30.0
 _CONNECT_S = 10.0
+# What the library says first: which of its objects had the trouble.
+_OWN_OBJECT = re.compile(r"^(<[^>]*>|HTTPS?Connection(Pool)?\([^)]*\)): ")
 _IN_POD = "KUBERNETES_SERVICE_HOST"
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -286,4 +289,4 @@ def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
 def _reason(error: Exception) -> str:
     """Why there is no answer, without the library's own object in front."""
     said = str(error.args[-1]) if error.args else str(error)
-    return said.rpartition(">: ")[2] or type(error).__name__
+    return _OWN_OBJECT.sub("", said) or type(error).__name__

@@ -55,6 +55,8 @@ _STYLES: dict[Phase | None, str] = {
     "Succeeded": "bold green",
     "Failed": "bold red",
 }
+# Phases without a run, in which the figures of the last one stand still in the status.
+_AT_REST: frozenset[Phase | None] = frozenset({"Pending", "Queued", "Suspended"})
 # Reasons of a failure that say: it was never right, so nothing ran.
 _NEVER_RIGHT = frozenset({"InvalidSpec", "ManifestRefused"})
 _LONGEST_NOTE = 1200
@@ -135,7 +137,7 @@ def snapshot_of(name: str, status: PipelineStatus, now: float) -> ProgressSnapsh
         state=_STATES[status.phase],
         time=now,
         elapsed_s=0.0 if began is None else max(0.0, (now if ended is None else ended) - began),
-        stages=[_stage(one) for one in status.stages],
+        stages=[_stage(one, status.phase not in _AT_REST) for one in status.stages],
         # The display shows the last ones; the status has the newest first.
         failures=[
             FailureSummary(
@@ -240,18 +242,23 @@ def number_of(text: str | None) -> float:
         return 0.0
 
 
-def _stage(stage: StageStatus) -> StageProgress:
+def _stage(stage: StageStatus, at_work: bool) -> StageProgress:
+    """A stage; without workers and rates where nothing runs."""
+    done = StageProgress(
+        name=stage.name, done=stage.done, filtered=stage.dropped, failed=stage.failed
+    )
+    if not at_work:
+        return done
     counts = stage.workers
-    return StageProgress(
-        name=stage.name,
-        workers=WorkerCounts(ready=counts.ready, starting=counts.starting, wanted=counts.wanted),
-        queued=stage.queued,
-        running=stage.running,
-        done=stage.done,
-        filtered=stage.dropped,
-        failed=stage.failed,
-        items_per_second=number_of(stage.items_per_second),
-        busy_percent=float(stage.busy_percent or 0),
+    workers = WorkerCounts(ready=counts.ready, starting=counts.starting, wanted=counts.wanted)
+    return done.model_copy(
+        update={
+            "workers": workers,
+            "queued": stage.queued,
+            "running": stage.running,
+            "items_per_second": number_of(stage.items_per_second),
+            "busy_percent": float(stage.busy_percent or 0),
+        }
     )
 
 

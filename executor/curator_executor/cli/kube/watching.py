@@ -84,10 +84,18 @@ class Live:
     Args:
         console: the terminal.
         sink: the display; tests hand in one without a thread.
+        now: seconds, monotonic.
     """
 
-    def __init__(self, console: Console, sink: Callable[..., LiveSink] = LiveSink) -> None:
+    def __init__(
+        self,
+        console: Console,
+        sink: Callable[..., LiveSink] = LiveSink,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._console = console
+        self._now = now
+        self._shown_at = 0.0
         self._sink = sink(console, view=self._render)
         self._view: PipelineView | None = None
         self._trouble: tuple[str, ...] = ()
@@ -95,6 +103,7 @@ class Live:
     def show(self, view: PipelineView) -> None:
         """Show the view."""
         self._view, self._trouble = view, ()
+        self._shown_at = self._now()
         self._sink.publish(view.snapshot)
 
     def trouble(self, message: str) -> None:
@@ -108,7 +117,8 @@ class Live:
         """Take the display away and leave the last view on the screen."""
         self._sink.stop()
         if self._view is not None:
-            self._console.print(self._render(None, self._console.width, _FINAL_ROWS, 0.0))
+            since_s = self._now() - self._shown_at
+            self._console.print(self._render(None, self._console.width, _FINAL_ROWS, since_s))
 
     def _render(
         self, snapshot: ProgressSnapshot | None, width: int, height: int, since_s: float

@@ -128,6 +128,15 @@ def test_an_answer_that_breaks_off_is_no_answer() -> None:
         next(lines)
 
 
+def test_what_is_told_of_a_lost_connection_is_the_reason_alone() -> None:
+    pool = urllib3.HTTPSConnectionPool("one.example", 6443)
+    said = "Failed to establish a new connection: [Errno 111] Connection refused"
+    error = urllib3.exceptions.NewConnectionError(pool, said)  # type: ignore[arg-type]
+    with pytest.raises(ApiUnreachable) as caught:
+        list(Answers(error).lines("/", {}, 1.0))
+    assert str(caught.value) == said
+
+
 def test_a_refusal_is_the_servers_own_or_that_of_what_stands_before_it() -> None:
     said = refusal(409, {}, b'{"reason": "AlreadyExists", "message": "exists"}')
     assert (said.code, said.reason, said.message) == (409, "AlreadyExists", "exists")

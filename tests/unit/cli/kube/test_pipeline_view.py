@@ -56,6 +56,12 @@ def test_the_status_becomes_the_figures_of_the_display() -> None:
     )
 
 
+@pytest.mark.parametrize("phase", ["Pending", "Queued", "Suspended"])
+def test_where_nothing_runs_a_stage_has_what_is_done_and_no_workers(phase: str) -> None:
+    snapshot = view_of(resource(running(phase=phase)), NOW).snapshot
+    assert snapshot.stages[0] == StageProgress(name="read", done=165, filtered=7)
+
+
 def test_failures_are_shown_with_the_newest_last_as_the_display_shows_the_last_ones() -> None:
     kinds = [{"stage": "read", "error": f"E{number}", "message": "m"} for number in range(5)]
     snapshot = view_of(resource(running(failures=kinds)), NOW).snapshot

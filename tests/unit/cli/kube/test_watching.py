@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from rich.console import Console
 
 from curator_executor.cli.kube import watching
 from curator_executor.cli.kube.following import Broken, Gone, Seen
+from curator_executor.cli.kube.pipeline_view import view_of
 from curator_executor.cli.kube.watching import Lines, Live, shown_to_the_end, watch_to_the_end
 from curator_executor.cli.outcome import CommandError
-from curator_executor.sinks.console import LiveSink
+from curator_executor.sinks.console import LiveSink, View
 from tests.unit.cli.kube.resources import NOW, MadeUpApi, ended, resource, running
 
 Change = Seen | Gone | Broken
@@ -101,8 +102,11 @@ def text_of(console: Console) -> str:
     return console.file.getvalue()
 
 
-def live(console: Console) -> Live:
-    return Live(console, lambda at, view: LiveSink(at, lambda: 0.0, auto_refresh=False, view=view))
+def live(console: Console, now: Callable[[], float] = lambda: 0.0) -> Live:
+    def sink(at: Console, view: View) -> LiveSink:
+        return LiveSink(at, now, auto_refresh=False, view=view)
+
+    return Live(console, sink, now)
 
 
 def test_on_a_terminal_the_last_view_stays_on_the_screen() -> None:
@@ -113,6 +117,16 @@ def test_on_a_terminal_the_last_view_stays_on_the_screen() -> None:
     assert "clean-web  Succeeded  45s" in left
     assert "done, 3 tasks failed" in left
     assert left.count("embed") == 1 + left.count("Bottleneck")
+
+
+def test_what_is_left_of_an_interrupted_watch_tells_the_time_of_the_interruption() -> None:
+    console = a_terminal()
+    moments = [0.0]
+    display = live(console, lambda: moments[0])
+    display.show(view_of(seen(165).obj, NOW))
+    moments[0] = 7.0
+    display.close()
+    assert "clean-web  Running  1m07s" in text_of(console).rsplit("\x1b", 1)[1]
 
 
 def test_on_a_terminal_a_lost_stream_is_shown_below_the_last_figures_for_a_while() -> None:
