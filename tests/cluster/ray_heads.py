@@ -265,10 +265,10 @@ class RayHeads:
         )
 
     def _log(self, head: Head, request: web.Request, body: Any) -> web.Response:
-        job = head.jobs.get(request.query.get("submission_id", ""))
-        if job is None:
-            return web.Response(status=500, text="Could not find a log file.")
-        return web.Response(text=job.log(self.now()))
+        for name, job in head.jobs.items():
+            if request.query.get("filename") == f"job-driver-{name}.log":
+                return web.Response(text=job.log(self.now()))
+        return web.Response(status=500, text="500 Internal Server Error")
 
     def _progress(self, head: Head, request: web.Request, body: Any) -> web.Response:
         job = head.driver()

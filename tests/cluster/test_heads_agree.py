@@ -31,11 +31,15 @@ class Asked:
         return ask(f"{self.url}{path}", self.token, body)
 
     def submit(self, name: str, exit_code: int | None = None) -> dict[str, Any]:
-        """Submit a job that ends with this exit code, or goes on; returns the request."""
+        """Submit a job that says `words` and ends with this exit code, or goes on.
+
+        Returns:
+            The request.
+        """
         if self.simulated:
-            script = Script() if exit_code is None else Script(0.0, 0.0, exit_code, linger_s=0.0)
-            self.simulated.head("ns", "one").script = script
-        entrypoint = "sleep 600" if exit_code is None else f"exit {exit_code}"
+            ends = Script(0.0, 0.0, exit_code or 0, "words", linger_s=0.0, logs_end=False)
+            self.simulated.head("ns", "one").script = Script() if exit_code is None else ends
+        entrypoint = "sleep 600" if exit_code is None else f"echo words; exit {exit_code}"
         request = {"entrypoint": entrypoint, "submission_id": name, "metadata": {"a": "b"}}
         status, text = self("/api/jobs/", request)
         assert (status, json.loads(text)) == (200, {"job_id": name, "submission_id": name})
@@ -145,6 +149,7 @@ def test_exit_code_of_a_failed_driver_is_told(head: Asked) -> None:
     assert (found["status"], found["driver_exit_code"]) == ("FAILED", 3)
     assert found["error_type"] == "JOB_ENTRYPOINT_COMMAND_ERROR"
     assert found["message"].startswith("Job entrypoint command failed with exit code 3, last avail")
+    assert "\nwords\n" in found["message"]
     assert found["end_time"] >= found["start_time"]
 
 
@@ -153,6 +158,14 @@ def test_driver_that_is_done_succeeds(head: Asked) -> None:
     found = head.ended("succeeds")
     assert (found["status"], found["driver_exit_code"]) == ("SUCCEEDED", 0)
     assert found["message"] == "Job finished successfully."
+
+
+def test_end_of_a_log_is_given_by_lines(head: Asked) -> None:
+    head.submit("logs", exit_code=0)
+    node = head.ended("logs")["driver_node_id"]
+    status, text = head(f"/api/v0/logs/file?node_id={node}&filename=job-driver-logs.log&lines=20")
+    assert status == 200
+    assert "words\n" in text.splitlines(keepends=True)
 
 
 def test_stopped_job_has_no_exit_code(head: Asked) -> None:

@@ -129,7 +129,7 @@ class Follower:
         word = record.last_word
         if record.state == "SUCCEEDED" and (known is None or known.state != "Succeeded"):
             try:
-                word = await self._jobs.last_word(at, submission_id)
+                word = await self._jobs.last_word(at, submission_id, record.node_id)
             except HeadError as error:
                 # It only has counts to add to what is known: that all was done.
                 logger.debug("no last word", extra={"job": submission_id, "error": str(error)})

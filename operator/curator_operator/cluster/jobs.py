@@ -44,6 +44,7 @@ class JobRecord:
     Attributes:
         message: Ray's; the end of the driver's log is in it where the driver failed.
         last_word: the driver's last snapshot, where Ray's message has it.
+        node_id: Ray's, of the node of the driver; "" before it has one.
         driver_address: `HOST:PORT` where the driver of this job serves its progress, as far as
             the record tells: the node of the driver, and the port of its command line; "" before
             it has a node.
@@ -54,6 +55,7 @@ class JobRecord:
     exit_code: int | None = None
     driver_address: str = ""
     last_word: ProgressSnapshot | None = None
+    node_id: str = ""
 
 
 class Jobs:
@@ -78,17 +80,26 @@ class Jobs:
             raise
         return _record(as_object(text, f"GET {at.url}{path}"))
 
-    async def last_word(self, at: Endpoint, submission_id: str) -> ProgressSnapshot | None:
+    async def last_word(
+        self, at: Endpoint, submission_id: str, node_id: str
+    ) -> ProgressSnapshot | None:
         """The driver's last snapshot, from the end of its log; None where there is none.
 
         For a job that succeeded: only of one that failed does Ray keep it in the record.
 
+        Args:
+            at: the head.
+            submission_id: which job.
+            node_id: where its driver ran.
+
         Raises:
             HeadError: no answer, or a bad one.
         """
-        # The Jobs interface itself only gives the log as a whole, however long it is.
-        path = f"/api/v0/logs/file?submission_id={quote(submission_id, safe='')}"
-        text = await self._heads.ask("GET", at, f"{path}&lines={_LAST_LINES}")
+        # The Jobs interface itself only gives the log as a whole, however long it is; and Ray 2.60
+        # answers 500 where this one is given a submission id in place of node and file.
+        file = quote(f"job-driver-{submission_id}.log", safe="")
+        where = f"node_id={quote(node_id, safe='')}&filename={file}&lines={_LAST_LINES}"
+        text = await self._heads.ask("GET", at, f"/api/v0/logs/file?{where}")
         return last_word.taken_out(text.decode(errors="replace"))[1]
 
     async def submit(self, at: Endpoint, body: Mapping[str, Any]) -> bool:
@@ -158,6 +169,7 @@ def _record(record: Mapping[str, Any]) -> JobRecord:
         exit_code=code if isinstance(code, int) else None,
         driver_address=_driver_address(record),
         last_word=said,
+        node_id=str(record.get("driver_node_id") or ""),
     )
 
 

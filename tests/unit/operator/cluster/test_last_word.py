@@ -23,9 +23,10 @@ from tests.unit.operator.cluster.fakes import (
 from tests.unit.operator.cluster.test_follow import JOB, PROGRESS, World, record
 from tests.unit.operator.reconcile.seen import conditions, said, spec
 
-LOG = ("GET", f"/api/v0/logs/file?submission_id={SUBMISSION}&lines=20")
+LOG = ("GET", f"/api/v0/logs/file?node_id=n1&filename=job-driver-{SUBMISSION}.log&lines=20")
 FAILED = "Job entrypoint command failed with exit code {}, last available logs (truncated to "
 FAILED += "20,000 chars):\n{}"
+SUCCEEDED = record("SUCCEEDED", driver_exit_code=0, driver_node_id="n1")
 
 
 def snapshot(state: RunState = "Failed", **given: Any) -> ProgressSnapshot:
@@ -144,7 +145,7 @@ def test_progress_from_before_the_end_gives_way_to_the_last_word(before: Progres
 def test_a_job_that_succeeded_is_asked_for_the_end_of_its_log() -> None:
     """Ray keeps no part of it in the record of such a job."""
     last = snapshot("Succeeded", inputs_done=9)
-    polled = world({JOB: record("SUCCEEDED", driver_exit_code=0), LOG: log(last).encode()})
+    polled = world({JOB: SUCCEEDED, LOG: log(last).encode()})
     polled.poll()
     made = decided(polled)
     assert said(made, "Complete") == "the run is done: 9 inputs"
@@ -157,13 +158,13 @@ def test_a_job_that_succeeded_is_asked_for_the_end_of_its_log() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_a_success_whose_log_cannot_be_had_is_a_success(error: Exception) -> None:
-    polled = world({JOB: record("SUCCEEDED", driver_exit_code=0), LOG: error})
+    polled = world({JOB: SUCCEEDED, LOG: error})
     polled.poll()
     assert said(decided(polled), "Complete") == "the run is done"
 
 
 def test_nothing_is_asked_of_the_log_where_the_end_was_fetched() -> None:
-    polled = world({JOB: record("SUCCEEDED", driver_exit_code=0)})
+    polled = world({JOB: SUCCEEDED})
     polled.cache.put_snapshot(KEY, SnapshotSeen(SUBMISSION, snapshot("Succeeded"), NOW - 6))
     polled.poll()
     assert len(polled.heads.asked) == 1
