@@ -62,7 +62,7 @@ format: $(READY) ## Format the code and mend what can be mended
 	$(BIN)/ruff format $(SOURCES)
 
 test-unit: $(READY) ## Unit tests and simulations: no Ray, no network, under a minute
-	$(PYTEST) -q tests/unit tests/simulation
+	$(PYTEST) -q -n auto tests/unit tests/simulation
 
 test-integration: $(READY) ## Tests on a real local Ray
 	$(CONTAINED) $(PYTEST) -q tests/integration
@@ -90,8 +90,10 @@ kind-down: $(READY) ## Take it away, with all that was started for it
 
 # STORIES="tests/e2e/test_gpus.py" for some of them; uses the cluster of kind-up if it is up.
 STORIES ?= tests/e2e
+# A story waits most of its time for pods and polls.
+AT_ONCE ?= 3
 e2e: cluster-binaries ## Stories on that cluster, with Helm and kubectl
-	$(CONTAINED) $(KIND) run -- $(PYTEST) -q $(STORIES)
+	$(CONTAINED) $(KIND) run -- $(PYTEST) -q -n $(AT_ONCE) --durations=30 $(STORIES)
 
 bench: $(READY) ## Benchmarks against their baselines, about five minutes (BENCH="--only W1" for a part)
 	$(CONTAINED) $(BIN)/python -m tests.benchmarks.run --quick $(BENCH)
@@ -125,6 +127,7 @@ test: ## All of it, as CI runs it
 	$(MAKE) test-unit
 	$(MAKE) test-integration
 	$(MAKE) test-cluster
+	$(MAKE) e2e
 	$(MAKE) bench BENCH="--only W1"
 
 build: $(READY) ## Wheel and source distribution in dist/

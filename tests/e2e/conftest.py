@@ -6,17 +6,21 @@ that is there: `.venv/bin/python -m pytest tests/e2e/test_quickstart.py`.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from tests.cluster import binaries
 from tests.cluster.kind import cluster
 from tests.cluster.kind.cluster import Kind
+from tests.cluster.kind.machine import state_directory
 from tests.e2e.system import System
 from tests.e2e.team import Team
 
@@ -26,12 +30,12 @@ NAME_LENGTH = 30
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A story that hangs must not take the others with it."""
+    """A story that hangs must not take the others with it; waiting for others is no hanging."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(STORY_ENDS_WITHIN_S))
+                item.add_marker(pytest.mark.timeout(STORY_ENDS_WITHIN_S, func_only=True))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,15 +62,46 @@ def kind() -> Kind:
 
 @pytest.fixture(scope="session")
 def system(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> System:
-    """The chart, installed with its own values but for the images."""
-    installed = System(kind, tmp_path_factory.mktemp("helm"))
-    installed.install()
-    return installed
+    """The chart, installed with its own values but for the images; once for all processes."""
+    one = System(kind, tmp_path_factory.mktemp("helm"))
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    with _locked("install", fcntl.LOCK_EX) as record:
+        if record.read() != run:
+            one.install()
+            record.truncate(0)
+            record.seek(0)
+            record.write(run)
+    return one
+
+
+@contextmanager
+def _locked(name: str, how: int) -> Iterator[IO[str]]:
+    """Hold a lock against other processes; the file that is locked may be read and written."""
+    with (state_directory() / f"{name}.lock").open("a+") as file:
+        fcntl.flock(file, how)
+        file.seek(0)
+        yield file
+
+
+@pytest.fixture
+def together() -> Iterator[None]:
+    """Other stories may run at the same time."""
+    with _locked("stories", fcntl.LOCK_SH):
+        yield
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """No other story runs meanwhile: for those that end or change the operator."""
+    with _locked("stories", fcntl.LOCK_EX):
+        yield
 
 
 @pytest.fixture
 def another_team(system: System, request: pytest.FixtureRequest) -> Iterator[Callable[[], Team]]:
     """Makes namespaces of the story's own; what was in them is kept if the story fails."""
+    if "alone" not in request.fixturenames:
+        request.getfixturevalue("together")
     readable = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test-")
     made: list[Team] = []
 

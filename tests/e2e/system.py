@@ -13,6 +13,7 @@ from tests.cluster.chart.helm import CHART, RELEASE, SYSTEM, helm
 from tests.cluster.kind.cluster import Kind
 
 READY_WITHIN = "--timeout=120s"
+OPERATOR = "app.kubernetes.io/component=operator"
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
@@ -61,10 +62,13 @@ class System:
         assert ran.returncode == 0, f"helm {' '.join(arguments)}: {ran.stderr.strip()}"
         return str(ran.stdout)
 
+    def operator_pod(self) -> str:
+        """Name of the operator's pod."""
+        return self.kubectl("get", "pod", "-l", OPERATOR, "-o", "name").strip()
+
     def kill_operator(self) -> None:
         """SIGKILL the operator's process: its pod is deleted without grace."""
-        selector = "app.kubernetes.io/component=operator"
-        self.kubectl("delete", "pod", "-l", selector, "--grace-period=0", "--force")
+        self.kubectl("delete", "pod", "-l", OPERATOR, "--grace-period=0", "--force")
 
     def wait_until_ready(self) -> None:
         """Wait for the operator's pod."""

@@ -14,7 +14,7 @@ TOKEN_SECRET = "shared-token"
 
 
 def test_a_shared_cluster_runs_two_pipelines_and_is_left_as_it_was(
-    team: Team, system: System
+    alone: None, team: Team, system: System
 ) -> None:
     system.install({"rbac": {"existingClusterSecrets": [{"namespace": team.name, "name": SHARED}]}})
     team.apply(_ray_cluster(team.image))

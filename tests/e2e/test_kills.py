@@ -12,7 +12,9 @@ ALL = list(range(60))
 
 
 @pytest.mark.parametrize("phase", ["Starting", "Running"])
-def test_the_operator_may_die_in_any_phase(team: Team, system: System, phase: str) -> None:
+def test_the_operator_may_die_in_any_phase(
+    alone: None, team: Team, system: System, phase: str
+) -> None:
     team.apply(pipeline("survivor", numbers(30, 2, 0.3), image=team.image))
     team.wait_for_phase("survivor", phase)
 
@@ -45,7 +47,7 @@ def test_a_head_pod_that_dies_begins_another_attempt(team: Team) -> None:
 
     status = team.wait_for_phase("again", "Succeeded")
     assert status["attempt"] == 2
-    assert "JobLost" in team.kubectl("describe", "cpl", "again")
+    assert "AttemptLost" in team.events("again")
     assert _numbers(team) == ALL
 
 
