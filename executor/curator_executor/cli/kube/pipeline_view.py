@@ -56,7 +56,7 @@ _STYLES: dict[Phase | None, str] = {
     "Failed": "bold red",
 }
 # Phases without a run, in which the figures of the last one stand still in the status.
-_AT_REST: frozenset[Phase | None] = frozenset({"Pending", "Queued", "Suspended"})
+_AT_REST: frozenset[Phase | None] = frozenset({"Pending", "Queued", "Suspended", *ENDED})
 # Reasons of a failure that say: it was never right, so nothing ran.
 _NEVER_RIGHT = frozenset({"InvalidSpec", "ManifestRefused"})
 _LONGEST_NOTE = 1200

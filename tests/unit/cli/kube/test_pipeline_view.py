@@ -56,7 +56,7 @@ def test_the_status_becomes_the_figures_of_the_display() -> None:
     )
 
 
-@pytest.mark.parametrize("phase", ["Pending", "Queued", "Suspended"])
+@pytest.mark.parametrize("phase", ["Pending", "Queued", "Suspended", "Succeeded", "Failed"])
 def test_where_nothing_runs_a_stage_has_what_is_done_and_no_workers(phase: str) -> None:
     snapshot = view_of(resource(running(phase=phase)), NOW).snapshot
     assert snapshot.stages[0] == StageProgress(name="read", done=165, filtered=7)
