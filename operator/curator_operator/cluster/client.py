@@ -40,8 +40,10 @@ Body = Mapping[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
 STRICT = {"fieldValidation": "Strict"}
 JSON_PATCH = "application/json-patch+json"
-# Objects in one answer to a list request: a hundred RayClusters are about 1 MB.
-PAGE = 100
+# Objects in one answer to a list request. What reading an answer takes stays with the process: with
+# 200 RayClusters listing them again raised its memory by 0.9 and 3.2 MiB at 100 in an answer, and
+# by nothing at 25.
+PAGE = 25
 _CONNECTIONS = 32
 
 
