@@ -27,11 +27,8 @@ def test_each_stage_runs_on_its_kind_of_gpu_and_shares_devices(team: Team) -> No
         lambda status: _workers(status, "embed") == 2 and _workers(status, "caption") == 2,
         "two workers of each stage",
     )
-    assert {name: _stage(running, name)["gpus"] for name in ("embed", "caption", "save")} == {
-        "embed": "1",
-        "caption": "1",
-        "save": "0",
-    }
+    gpus = {name: _stage(running, name).get("gpus") for name in ("embed", "caption", "save")}
+    assert gpus == {"embed": "1", "caption": "1", "save": None}
     assert _nodes_by_group(team) == {"h100": {H100}, "l4": {L4}}
     team.wait_for_phase("gpus", "Succeeded")
 

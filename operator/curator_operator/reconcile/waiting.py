@@ -144,8 +144,11 @@ def _own(case: Case, cluster: ClusterSeen) -> Waiting | None:
     if case.head_ready:
         return _silent(case)
     head = case.head
-    if head is not None and (trouble_of(head) is not None or not case.submitted):
+    if head is not None and trouble_of(head) is not None:
         return _of_pod(head)
+    if head is not None and not case.submitted:
+        # A head takes ten seconds to start, or longer; what is wrong with its workers is told now.
+        return why_no_workers(case) or _of_pod(head)
     if case.submitted:
         name = f"head pod {head.name}" if head is not None else "the head pod"
         state = "is not ready" if case.head_lives else "is gone"

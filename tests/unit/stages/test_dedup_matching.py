@@ -171,9 +171,9 @@ def test_components_are_those_of_following_every_edge(
         for left, right in within:
             smallest[left] = smallest[right] = min(smallest[left], smallest[right])
 
-    left, right = (np.array([edge[end] for edge in within], np.int64) for end in (0, 1))
+    ends = [np.array([edge[end] for edge in within], np.int64) for end in (0, 1)]
 
-    assert near_duplicates.joined(size, left, right).tolist() == smallest
+    assert near_duplicates.joined(size, *ends).tolist() == smallest
 
 
 def test_a_long_chain_takes_few_rounds() -> None:

@@ -224,6 +224,25 @@ def test_no_worker_at_all_is_said_while_the_job_is_submitted_all_the_same() -> N
     assert "worker pod w1 (cpu)" in said(made, "ClusterReady")
 
 
+def test_a_worker_that_finds_no_node_is_said_while_the_head_still_starts() -> None:
+    """On a real cluster a head takes ten seconds or more, in which nothing was said of it.
+
+    1. KubeRay makes head and worker pods at once.
+    2. The scheduler finds a node for the head and none for the worker.
+    3. The head runs and is not ready yet.
+    """
+    stuck = worker(phase="Pending", ready=False, conditions=(NO_NODE,))
+    made = look(pipeline(starting()), pods=(head(ready=False), stuck))
+    assert conditions(made)["ClusterReady"] == ("False", "Unschedulable")
+    assert "Insufficient nvidia.com/gpu" in said(made, "ClusterReady")
+
+
+def test_a_head_that_cannot_start_is_said_before_its_workers() -> None:
+    stuck = worker(phase="Pending", ready=False, conditions=(NO_NODE,))
+    made = look(pipeline(starting()), pods=(stuck_head("ImagePullBackOff"), stuck))
+    assert conditions(made)["ClusterReady"] == ("False", "ImagePullFailed")
+
+
 def test_some_workers_missing_leave_the_cluster_ready_with_a_word_about_it() -> None:
     stuck = worker("w2", phase="Pending", ready=False, conditions=(NO_NODE,))
     made = look(pipeline(running()), job=job(), pods=(head(), worker(), stuck))
