@@ -3,7 +3,7 @@
 Used by the fixtures of `tests/cluster`. There are no nodes and no scheduler: what a kubelet would
 report is written by `kubelet.py`. Ready in about five seconds; every port is a free one, so that
 several can run side by side. Of the controllers only those run on which tests depend: garbage
-collection, namespaces, quota and service accounts.
+collection, namespaces, quota, service accounts and roles made of others.
 
 Everything is for one test run on one machine: etcd speaks plain HTTP on the loopback, the API
 server makes its own certificate, and the administrator is a random token.
@@ -39,6 +39,7 @@ ANSWER_WITHIN_S = 30.0
 # A free port may be taken by another program before ours listens on it.
 STARTS = 3
 CONTROLLERS = [
+    "clusterrole-aggregation-controller",
     "garbage-collector-controller",
     "namespace-controller",
     "resourcequota-controller",
