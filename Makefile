@@ -16,7 +16,7 @@ CONTAINED := $(BIN)/python .ci/contained.py
 SOURCES := executor operator crds tests .ci examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check generate format test-unit test-integration test-cluster test-storm cluster-binaries kind-up kind-down e2e bench bench-full bench-peers bench-operator bench-operator-full bench-nodes demo test build lock clean
+.PHONY: help setup check generate format test-unit test-integration test-cluster test-storm cluster-binaries kind-up kind-down e2e e2e-full bench bench-full bench-peers bench-operator bench-operator-full bench-nodes demo test build lock clean
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -90,9 +90,12 @@ kind-down: $(READY) ## Take it away, with all that was started for it
 
 # STORIES="tests/e2e/test_gpus.py" for some of them; uses the cluster of kind-up if it is up.
 STORIES ?= tests/e2e
-# A story waits most of its time for pods and polls.
-AT_ONCE ?= 3
+# More at once only where there are more cores: starting Ray takes both of two.
+AT_ONCE ?= 0
 e2e: cluster-binaries ## Stories on that cluster, with Helm and kubectl
+	$(CONTAINED) $(KIND) run -- $(PYTEST) -q -n $(AT_ONCE) --durations=30 -m "not long" $(STORIES)
+
+e2e-full: cluster-binaries ## All of them, those that take longest too
 	$(CONTAINED) $(KIND) run -- $(PYTEST) -q -n $(AT_ONCE) --durations=30 $(STORIES)
 
 bench: $(READY) ## Benchmarks against their baselines, about five minutes (BENCH="--only W1" for a part)

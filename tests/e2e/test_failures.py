@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.pipelines import numbers, pipeline, stage
 from tests.e2e.team import Team
 
@@ -25,6 +27,7 @@ def test_a_failing_stage_is_named_with_its_error(team: Team) -> None:
     assert "Failed" in row.split()
 
 
+@pytest.mark.long
 def test_failures_may_be_let_pass_and_are_counted(team: Team) -> None:
     stages = numbers(4, 2, 0.05)
     stages.insert(3, stage("embed", "FailsAt", {"number": 5}))
@@ -41,6 +44,7 @@ def test_failures_may_be_let_pass_and_are_counted(team: Team) -> None:
     assert [each["number"] for each in team.saved().values()] == [0, 1, 2, 3, 4, 6, 7]
 
 
+@pytest.mark.long
 def test_stage_failures_are_tried_again_where_that_is_asked_for(team: Team) -> None:
     stages = [*numbers(1, 1, 0.05)[:2], stage("embed", "FailsAt", {"number": 0})]
     again = {"retryOn": ["StageFailed"], "backoffLimit": 1}

@@ -39,7 +39,7 @@ def test_each_stage_runs_on_its_kind_of_gpu_and_shares_devices(team: Team) -> No
         assert {place["labels"]["curator.dev/worker-group"] for place in places} == {product}
         # Both halves are halves of one device, and neither sees another.
         assert len({place["pid"] for place in places}) == 2
-        assert {tuple(place["gpus"]) for place in places} == {("0",)}
+        assert {tuple(place["gpus"]) for place in places} == {(0,)}
         assert {place["visible"] for place in places} == {"0"}
 
 

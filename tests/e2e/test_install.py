@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.cluster.chart.helm import RELEASE
 from tests.e2e.pipelines import numbers, pipeline
 from tests.e2e.system import System
 from tests.e2e.team import Team
 
 
+@pytest.mark.long
 def test_a_release_is_upgraded_under_a_pipeline_and_goes_without_stranding_it(
     alone: None, team: Team, system: System
 ) -> None:

@@ -11,7 +11,9 @@ from tests.e2e.team import Team
 ALL = list(range(60))
 
 
-@pytest.mark.parametrize("phase", ["Starting", "Running"])
+@pytest.mark.parametrize(
+    "phase", [pytest.param("Starting", marks=pytest.mark.long), "Running"]
+)
 def test_the_operator_may_die_in_any_phase(
     alone: None, team: Team, system: System, phase: str
 ) -> None:
@@ -27,6 +29,7 @@ def test_the_operator_may_die_in_any_phase(
     assert _numbers(team) == ALL
 
 
+@pytest.mark.long
 def test_a_worker_pod_that_dies_is_made_up_for(team: Team) -> None:
     team.apply(pipeline("replaced", numbers(30, 2, 0.5), image=team.image))
     team.wait("replaced", lambda status: _done(status) > 0, "progress")

@@ -28,6 +28,7 @@ def test_a_suspended_pipeline_frees_its_pods_and_comes_back(team: Team) -> None:
     assert {"Suspended", "Resumed"} <= set(team.events("nightly"))
 
 
+@pytest.mark.long
 def test_a_deadline_ends_a_pipeline_and_its_time_to_live_removes_it(team: Team) -> None:
     limits = {"activeDeadlineSeconds": 40, "ttlSecondsAfterFinished": 10}
     team.apply(pipeline("endless", numbers(1000, 1, 1.0), image=team.image, **limits))
@@ -39,7 +40,9 @@ def test_a_deadline_ends_a_pipeline_and_its_time_to_live_removes_it(team: Team) 
     eventually(lambda: team.has_nothing_of("endless"), "nothing left of it", GONE_WITHIN_S)
 
 
-@pytest.mark.parametrize("phase", ["Starting", "Running"])
+@pytest.mark.parametrize(
+    "phase", [pytest.param("Starting", marks=pytest.mark.long), "Running"]
+)
 def test_deleting_a_pipeline_leaves_nothing(team: Team, phase: str) -> None:
     team.apply(pipeline("brief", numbers(200, 2, 0.5), image=team.image))
     team.wait_for_phase("brief", phase)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.pipelines import DATA_FOLDER, gpu_group, group, pipeline, stage
 from tests.e2e.team import Team
 
 SHARDS = 40
 
 
+@pytest.mark.long
 def test_demand_brings_pods_and_they_go_when_idle(team: Team) -> None:
     half = {"resources": {"cpus": 0.25, "gpus": 0.5}, "workerGroups": ["l4"]}
     cpu = {"workerGroups": ["cpu"]}

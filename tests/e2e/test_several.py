@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.e2e.pipelines import numbers, pipeline, stage
 from tests.e2e.team import Team
 
 
+@pytest.mark.long
 def test_a_bad_pipeline_does_not_hold_up_good_ones(
     team: Team, another_team: Callable[[], Team]
 ) -> None:

@@ -3,8 +3,8 @@ and for `tests/e2e`.
 
 `up` leaves it running, with our images loaded, until `down`, which also ends Docker if `up` started
 it and puts the kernel's settings back. `run COMMAND…` does the one, the command and the other; a
-cluster that was up before is used as it is and left alone. `load` builds our images from the tree
-as it is now and gives them to the cluster that is up.
+cluster that was up before is used, with our images built anew from the tree, and left standing.
+`load` does that alone.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def _run(command: list[str]) -> int:
         signal.signal(number, interrupted)
     if cluster.current() is not None:
         print("kind: using the cluster that is up; `make kind-down` takes it away", flush=True)
+        _load()
         return subprocess.run(command, check=False).returncode
     try:
         _up()
