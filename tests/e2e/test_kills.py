@@ -11,9 +11,7 @@ from tests.e2e.team import Team
 ALL = list(range(60))
 
 
-@pytest.mark.parametrize(
-    "phase", [pytest.param("Starting", marks=pytest.mark.long), "Running"]
-)
+@pytest.mark.parametrize("phase", [pytest.param("Starting", marks=pytest.mark.long), "Running"])
 def test_the_operator_may_die_in_any_phase(
     alone: None, team: Team, system: System, phase: str
 ) -> None:

@@ -40,9 +40,7 @@ def test_a_deadline_ends_a_pipeline_and_its_time_to_live_removes_it(team: Team) 
     eventually(lambda: team.has_nothing_of("endless"), "nothing left of it", GONE_WITHIN_S)
 
 
-@pytest.mark.parametrize(
-    "phase", [pytest.param("Starting", marks=pytest.mark.long), "Running"]
-)
+@pytest.mark.parametrize("phase", [pytest.param("Starting", marks=pytest.mark.long), "Running"])
 def test_deleting_a_pipeline_leaves_nothing(team: Team, phase: str) -> None:
     team.apply(pipeline("brief", numbers(200, 2, 0.5), image=team.image))
     team.wait_for_phase("brief", phase)

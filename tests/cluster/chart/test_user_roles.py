@@ -1,4 +1,4 @@
-"""Who may view or edit a namespace may do the same to its pipelines, once the chart is installed."""
+"""Who may view or edit a namespace may do so to its pipelines, once the chart is installed."""
 
 from __future__ import annotations
 
