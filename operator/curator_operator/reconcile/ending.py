@@ -21,7 +21,7 @@ from curator_operator.reconcile.conditions import Says, condition_of, is_true, r
 from curator_operator.reconcile.draining import rest
 from curator_operator.reconcile.reasons import Reason
 from curator_operator.reconcile.say import say
-from curator_operator.reconcile.status import at_rest, with_progress
+from curator_operator.reconcile.status import stopped, with_progress
 from curator_operator.reconcile.times import seconds, stamp
 from curator_operator.reconcile.verdict import Ended, verdict_of
 
@@ -97,7 +97,7 @@ def ended(case: Case) -> Step:
 
 def _end(case: Case, status: PipelineStatus, complete: bool, reason: Reason, message: str) -> Step:
     phase = "Succeeded" if complete else "Failed"
-    ended = at_rest(stop_clock(status, case.now)).model_copy(
+    ended = stopped(stop_clock(status, case.now)).model_copy(
         update={"phase": phase, "completion_time": stamp(case.now)}
     )
     kept = case.judged.controls.keep_cluster and not case.existing

@@ -61,6 +61,19 @@ def at_rest(status: PipelineStatus) -> PipelineStatus:
     return status.model_copy(update={"progress": progress})
 
 
+def stopped(status: PipelineStatus) -> PipelineStatus:
+    """The status at rest, of a pipeline without a cluster: its stages have no workers."""
+    nobody = {
+        "workers": StatusWorkers(),
+        "running": 0,
+        "items_per_second": None,
+        "busy_percent": None,
+        "gpus": None,
+    }
+    stages = [one.model_copy(update=nobody) for one in status.stages]
+    return at_rest(status).model_copy(update={"stages": stages})
+
+
 def held_up_by(status: PipelineStatus) -> str | None:
     """What `kubectl get` names as holding the pipeline up: a stage, or a reason of a condition."""
     if status.phase not in _WAITS:

@@ -16,7 +16,7 @@ from curator_operator.reconcile.draining import rest
 from curator_operator.reconcile.ending import finish
 from curator_operator.reconcile.reasons import Reason
 from curator_operator.reconcile.say import say
-from curator_operator.reconcile.status import at_rest
+from curator_operator.reconcile.status import at_rest, stopped
 from curator_operator.reconcile.verdict import Ended, verdict_of
 
 
@@ -95,7 +95,7 @@ def _still(case: Case) -> str:
 
 
 def _suspended(case: Case, message: str) -> PipelineStatus:
-    status = at_rest(stop_clock(case.status, case.now)).model_copy(
+    status = stopped(stop_clock(case.status, case.now)).model_copy(
         update={
             "phase": "Suspended",
             "submission_id": None,

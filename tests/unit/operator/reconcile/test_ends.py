@@ -73,6 +73,17 @@ def test_dead_letters_are_a_success_that_says_so() -> None:
     assert [one.kind for one in made.actions if hasattr(one, "kind")] == ["Warning"]
 
 
+def test_stages_of_a_pipeline_that_has_ended_have_no_workers_and_keep_their_counts() -> None:
+    last = snapshot(state="Succeeded")
+    during = look(pipeline(running()), job=job(), snapshot=last).status.stages[0]
+    assert (during.workers.ready, during.busy_percent) == (3, 98)
+
+    (stage,) = ended_with(0, snapshot=last).status.stages
+
+    assert (stage.done, stage.workers.ready, stage.workers.wanted, stage.running) == (804, 0, 0, 0)
+    assert (stage.items_per_second, stage.busy_percent) == (None, None)
+
+
 def test_dead_letters_nobody_counted_are_said_too() -> None:
     assert "some tasks given up on" in said(ended_with(3), "Complete")
 
