@@ -61,9 +61,9 @@ class Team:
         claim = {"accessModes": _MANY, "resources": _SIZE, "volumeName": name, **_NO_CLASS}
         self.apply(_volume(name, f"{NODE_DATA}/{name}", _NO_CLASS, (name, DATA_CLAIM)))
         self.apply(_object("PersistentVolumeClaim", DATA_CLAIM, claim))
-        # Pods that come first are put off by the scheduler, for up to ten seconds.
-        bound = "jsonpath={.status.phase}=Bound"
-        self.kubectl("wait", f"--for={bound}", f"pvc/{DATA_CLAIM}", "--timeout=60s")
+        # Pods that come before their claim is met are put off by the scheduler.
+        bound = "--for=jsonpath={.status.phase}=Bound"
+        self.kubectl("wait", bound, f"pvc/{DATA_CLAIM}", "--timeout=60s")
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What `kubectl` prints, in this namespace."""

@@ -173,6 +173,11 @@ def _config(data: Path) -> dict[str, Any]:
         # Raising the limit of open files takes CAP_SYS_RESOURCE.
         "maxOpenFiles": 20000,
     }
+    controllers = {
+        "kind": "ClusterConfiguration",
+        # A claim that is looked at before its volume is known waits for the next look at all.
+        "controllerManager": {"extraArgs": {"pvclaimbinder-sync-period": "1s"}},
+    }
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
@@ -182,7 +187,7 @@ def _config(data: Path) -> dict[str, Any]:
             "disableDefaultCNI": not images.can_pull(),
         },
         "nodes": [{"role": "control-plane"}, *workers],
-        "kubeadmConfigPatches": [yaml.safe_dump(kubelet)],
+        "kubeadmConfigPatches": [yaml.safe_dump(kubelet), yaml.safe_dump(controllers)],
     }
 
 
