@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,14 @@ from curator_executor.cli.kube.commands import run_cluster_command
 from tests.unit.cli.kube.resources import MadeUpApi, resource
 
 DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "reference" / "cli.md"
+
+
+@pytest.fixture(autouse=True)
+def _interrupts_are_heard() -> Iterator[None]:
+    """A shell starts what runs in its background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("command", CLUSTER_COMMANDS)
