@@ -18,14 +18,19 @@ CUSTOM_RESOURCES = [
 NAME_LENGTH = 30
 
 
+def name_for(test: str) -> str:
+    """A name for a namespace, after a test, that no other has."""
+    readable = re.sub(r"[^a-z0-9]+", "-", test.lower()).removeprefix("test-")[:NAME_LENGTH]
+    return f"{readable.strip('-')}-{uuid.uuid4().hex[:6]}"
+
+
 def made(core: client.CoreV1Api, test: str) -> str:
     """A new namespace, named after a test, in which pods can be made at once.
 
     Returns:
         Its name.
     """
-    readable = re.sub(r"[^a-z0-9]+", "-", test.lower()).removeprefix("test-")[:NAME_LENGTH]
-    name = f"{readable.strip('-')}-{uuid.uuid4().hex[:6]}"
+    name = name_for(test)
     core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
 
     # The API server refuses pods until their service account is there.

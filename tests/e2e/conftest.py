@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
-import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,12 +19,12 @@ from tests.cluster import binaries
 from tests.cluster.kind import cluster
 from tests.cluster.kind.cluster import Kind
 from tests.cluster.kind.machine import state_directory
+from tests.cluster.namespaces import name_for
 from tests.e2e.system import System
 from tests.e2e.team import Team
 
 KEPT = binaries.ROOT / "out" / "e2e"
 STORY_ENDS_WITHIN_S = 480
-NAME_LENGTH = 30
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -102,12 +100,10 @@ def another_team(system: System, request: pytest.FixtureRequest) -> Iterator[Cal
     """Makes namespaces of the story's own; what was in them is kept if the story fails."""
     if "alone" not in request.fixturenames:
         request.getfixturevalue("together")
-    readable = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test-")
     made: list[Team] = []
 
     def make() -> Team:
-        name = f"{readable[:NAME_LENGTH].strip('-')}-{uuid.uuid4().hex[:4]}"
-        made.append(Team(system.kind, name))
+        made.append(Team(system.kind, name_for(request.node.name)))
         return made[-1]
 
     yield make

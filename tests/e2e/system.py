@@ -11,10 +11,10 @@ from typing import Any
 
 from tests.cluster.chart.helm import CHART, RELEASE, SYSTEM, helm
 from tests.cluster.kind.cluster import Kind
+from tests.e2e.team import RESTRICTED
 
 READY_WITHIN = "--timeout=120s"
 OPERATOR = "app.kubernetes.io/component=operator"
-RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
 class System:

@@ -120,6 +120,10 @@ class Team:
         assert status["phase"] in phases, _summary(status)
         return status
 
+    def wait_for_progress(self, name: str) -> None:
+        """Wait until an input is finished."""
+        self.wait(name, lambda seen: (seen.get("progress") or {}).get("inputsDone"), "progress")
+
     def listed(self, *what: str) -> list[Resource]:
         """Objects of a kind, such as `pods -l curator.dev/pipeline=x`."""
         found: list[Resource] = json.loads(self.kubectl("get", *what, "-o", "json"))["items"]

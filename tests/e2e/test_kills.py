@@ -30,7 +30,7 @@ def test_the_operator_may_die_in_any_phase(
 @pytest.mark.long
 def test_a_worker_pod_that_dies_is_made_up_for(team: Team) -> None:
     team.apply(pipeline("replaced", numbers(30, 2, 0.5), image=team.image))
-    team.wait("replaced", lambda status: _done(status) > 0, "progress")
+    team.wait_for_progress("replaced")
 
     label = "curator.dev/pipeline=replaced,ray.io/node-type=worker"
     team.kubectl("delete", "pod", "-l", label, "--grace-period=0", "--force")
@@ -42,7 +42,7 @@ def test_a_worker_pod_that_dies_is_made_up_for(team: Team) -> None:
 
 def test_a_head_pod_that_dies_begins_another_attempt(team: Team) -> None:
     team.apply(pipeline("again", numbers(30, 2, 0.5), image=team.image))
-    team.wait("again", lambda status: _done(status) > 0, "progress")
+    team.wait_for_progress("again")
 
     team.kubectl("delete", "pod", team.head("again"), "--grace-period=0", "--force")
 
@@ -54,9 +54,3 @@ def test_a_head_pod_that_dies_begins_another_attempt(team: Team) -> None:
 
 def _numbers(team: Team) -> list[int]:
     return [int(each["number"]) for each in team.saved().values()]
-
-
-def _done(status: dict[str, object]) -> int:
-    progress = status.get("progress") or {}
-    assert isinstance(progress, dict)
-    return int(progress.get("inputsDone", 0))

@@ -13,7 +13,7 @@ GONE_WITHIN_S = 90.0
 
 def test_a_suspended_pipeline_frees_its_pods_and_comes_back(team: Team) -> None:
     team.apply(pipeline("nightly", numbers(30, 2, 0.5), image=team.image))
-    team.wait("nightly", lambda status: _done(status) > 0, "progress")
+    team.wait_for_progress("nightly")
 
     team.patch("nightly", {"suspend": True})
     team.wait_for_phase("nightly", "Suspended")
@@ -48,9 +48,3 @@ def test_deleting_a_pipeline_leaves_nothing(team: Team, phase: str) -> None:
     team.kubectl("delete", "cpl", "brief", f"--timeout={GONE_WITHIN_S:.0f}s")
 
     eventually(lambda: team.has_nothing_of("brief"), "nothing left of it", GONE_WITHIN_S)
-
-
-def _done(status: dict[str, object]) -> int:
-    progress = status.get("progress") or {}
-    assert isinstance(progress, dict)
-    return int(progress.get("inputsDone", 0))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from curator_api.times import seconds
 from curator_api.v1alpha1.status import Phase, PipelineStatus
 from curator_operator.desired import names
 from curator_operator.reconcile.accept import Judged
@@ -23,7 +24,6 @@ from curator_operator.reconcile.observed import (
     SnapshotSeen,
 )
 from curator_operator.reconcile.phases import ACTIVE
-from curator_operator.reconcile.times import seconds
 from curator_operator.settings import OperatorSettings
 
 HEAD_CONTAINER = "ray-head"

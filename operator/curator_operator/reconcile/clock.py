@@ -5,8 +5,9 @@ Called wherever an attempt begins or rests. What the clock shows is in the statu
 
 from __future__ import annotations
 
+from curator_api.times import seconds
 from curator_api.v1alpha1.status import PipelineStatus
-from curator_operator.reconcile.times import seconds, since, stamp
+from curator_operator.reconcile.times import since, stamp
 
 
 def start_clock(status: PipelineStatus, now: float) -> PipelineStatus:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import get_args
 
+from curator_api.times import seconds
 from curator_api.v1alpha1.status import (
     LONGEST_MESSAGE,
     Condition,
@@ -18,7 +19,7 @@ from curator_api.v1alpha1.status import (
 )
 from curator_operator.reconcile.reasons import Reason
 from curator_operator.reconcile.text import cut
-from curator_operator.reconcile.times import seconds, stamp
+from curator_operator.reconcile.times import stamp
 
 _ORDER: dict[str, int] = {name: index for index, name in enumerate(get_args(ConditionType))}
 

@@ -6,6 +6,7 @@ for `Finished` waits for the work and not for KubeRay.
 
 from __future__ import annotations
 
+from curator_api.times import seconds
 from curator_api.v1alpha1.status import ConditionType, PipelineStatus
 from curator_operator.desired.labels import FINALIZER
 from curator_operator.reconcile.actions import (
@@ -22,7 +23,7 @@ from curator_operator.reconcile.draining import rest
 from curator_operator.reconcile.reasons import Reason
 from curator_operator.reconcile.say import say
 from curator_operator.reconcile.status import stopped, with_progress
-from curator_operator.reconcile.times import seconds, stamp
+from curator_operator.reconcile.times import stamp
 from curator_operator.reconcile.verdict import Ended, verdict_of
 
 

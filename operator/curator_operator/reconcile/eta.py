@@ -7,8 +7,9 @@ another time only when it is really another one.
 from __future__ import annotations
 
 from curator_api.progress import ProgressSnapshot
+from curator_api.times import seconds
 from curator_api.v1alpha1.status import StatusProgress
-from curator_operator.reconcile.times import duration, seconds
+from curator_operator.reconcile.times import duration
 
 # (up to this many seconds left, rounded to so many): about one part in twenty.
 _STEPS = ((120.0, 5.0), (600.0, 30.0), (3600.0, 60.0), (6 * 3600.0, 300.0), (86400.0, 1800.0))

@@ -7,12 +7,13 @@ for a while; the stage that holds the work is named.
 from __future__ import annotations
 
 from curator_api.progress import ProgressSnapshot
+from curator_api.times import seconds
 from curator_api.v1alpha1.status import PipelineStatus
 from curator_operator.reconcile.case import Case
 from curator_operator.reconcile.conditions import Says
 from curator_operator.reconcile.reasons import Reason
 from curator_operator.reconcile.text import clean, plural
-from curator_operator.reconcile.times import duration, seconds
+from curator_operator.reconcile.times import duration
 
 # Twenty polls without an answer of the driver, while Ray says that it runs.
 NO_REPORT_S = 120.0

@@ -8,21 +8,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from curator_api.times import seconds
+
 
 def stamp(at: float) -> str:
     """A time as RFC 3339 in UTC, such as `2026-11-24T14:03:10Z`."""
     return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def seconds(text: str | None) -> float | None:
-    """Seconds since 1970 of a time in a status; None where there is none that can be read."""
-    if not text:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def since(text: str | None, now: float) -> float:

@@ -7,7 +7,6 @@ shows it; what only a pipeline on Kubernetes has (phase, attempt, what it waits 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -21,6 +20,7 @@ from curator_api.progress import (
     StageProgress,
     WorkerCounts,
 )
+from curator_api.times import seconds
 from curator_api.v1alpha1.status import (
     ENDED,
     Condition,
@@ -114,12 +114,12 @@ def snapshot_of(name: str, status: PipelineStatus, now: float) -> ProgressSnapsh
     What a status does not say stays at its default: which stages share workers, what waits in
     bytes. Durations are from the first attempt on.
     """
-    began = seconds_of(status.start_time)
-    ended = seconds_of(status.completion_time)
+    began = seconds(status.start_time)
+    ended = seconds(status.completion_time)
     progress = status.progress
     values: dict[str, object] = {}
     if progress is not None:
-        due = seconds_of(progress.estimated_completion_time)
+        due = seconds(progress.estimated_completion_time)
         held = progress.bottleneck
         values = {
             "inputs_done": progress.inputs_done,
@@ -221,17 +221,6 @@ def line_of(view: PipelineView) -> str:
         known.append(f"attempt={view.attempt}")
     said = "; ".join(one_line(note, _LONGEST_NOTE) for note in view.notes)
     return progress_line(view.snapshot, *known) + (f" — {said}" if said else "")
-
-
-def seconds_of(text: str | None) -> float | None:
-    """Seconds since 1970 of an RFC 3339 time; None where there is none that can be read."""
-    if not text:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def number_of(text: str | None) -> float:

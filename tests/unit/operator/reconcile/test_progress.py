@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from curator_api.progress import Bottleneck, FailureSummary, StageProgress, WorkerCounts
+from curator_api.times import seconds
 from curator_api.v1alpha1.status import PipelineStatus
 from curator_operator.reconcile.fit import MOST_BYTES, size_bytes
-from curator_operator.reconcile.times import seconds, stamp
+from curator_operator.reconcile.times import stamp
 from tests.unit.operator.reconcile.seen import (
     NOW,
     conditions,
