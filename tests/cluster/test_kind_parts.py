@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.kind import machine
+from tests.cluster import binaries
+from tests.cluster.kind import __main__ as command
+from tests.cluster.kind import cluster, machine
 from tests.cluster.kind.cluster import without_forwarding
 
 COREFILE = """.:53 {
@@ -84,3 +86,28 @@ def test_only_the_daemon_that_was_started_is_ended(settings: Path) -> None:
 
         assert other.poll() is None
         other.kill()
+
+
+def test_on_a_machine_where_nothing_was_built_building_comes_first(
+    settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Built(Exception):
+        pass
+
+    def build(names: list[str]) -> None:
+        raise Built(names)
+
+    monkeypatch.setattr(binaries, "ensure", build)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Built, match="kind"):
+        cluster.create(product=False)
+
+
+def test_what_was_never_made_is_taken_away_without_a_word(
+    settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored = []
+    monkeypatch.setattr(machine, "restore", lambda: restored.append(True))
+    monkeypatch.setenv("PATH", "")
+    command._down()
+    assert restored

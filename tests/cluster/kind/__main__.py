@@ -44,9 +44,11 @@ def _folders() -> str:
 
 
 def _down() -> None:
-    if machine.docker_answers():
-        cluster.delete()
-    machine.restore()
+    try:
+        if machine.docker_answers():
+            cluster.delete()
+    finally:
+        machine.restore()
 
 
 def _load() -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sysconfig
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,6 +66,15 @@ class Kind:
         command = [_binary("kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
+    def environment(self) -> dict[str, str]:
+        """For commands that find the cluster, `kubectl` and this distribution by themselves."""
+        path = [sysconfig.get_path("scripts"), str(Path(_binary("kubectl")).parent)]
+        return {
+            **os.environ,
+            "KUBECONFIG": str(self.kubeconfig),
+            "PATH": os.pathsep.join([*path, os.environ["PATH"]]),
+        }
+
     def nodes(self) -> list[str]:
         """Names of the nodes, which are those of their containers."""
         return self.kubectl("get", "nodes", "-o", "name").replace("node/", "").split()
@@ -99,8 +109,8 @@ def create(*, product: bool) -> Kind:
     Raises:
         CannotPrepare: something did not work; says what.
     """
-    delete()
     binaries.ensure([*binaries.CONTROL_PLANE, *binaries.NODES])
+    delete()
     node_image = images.node_image()
     built = images.product_images() if product else {}
     directory = state_directory()
@@ -145,6 +155,8 @@ def load(kind: Kind) -> Kind:
 def delete() -> None:
     """Take the cluster away, and what its pods left on volumes."""
     _record().unlink(missing_ok=True)
+    if not _can_be_there():
+        return
     _kind("delete", "cluster", "--kubeconfig", str(state_directory() / "kubeconfig"))
     shutil.rmtree(state_directory() / "data", ignore_errors=True)
 
@@ -282,6 +294,14 @@ def _kind(*arguments: str) -> None:
 def _binary(name: str) -> str:
     """One from the path where it is of no importance which, else ours."""
     return (shutil.which(name) if name == "kind" else None) or str(binaries.find(name))
+
+
+def _can_be_there() -> bool:
+    """Whether there is a `kind`, without which no cluster was made."""
+    try:
+        return bool(_binary("kind"))
+    except binaries.CannotBuild:
+        return False
 
 
 def _remember(kind: Kind) -> None:
