@@ -64,11 +64,15 @@ format: $(READY) ## Format the code and mend what can be mended
 test-unit: $(READY) ## Unit tests and simulations: no Ray, no network, under a minute
 	$(PYTEST) -q -n auto tests/unit tests/simulation
 
+# Each has a Ray or an API server of its own; one waits for processes to start for half of its time.
+PROCESSES ?= 2
+TIMED := --durations=15 --durations-min=5
 test-integration: $(READY) ## Tests on a real local Ray
-	$(CONTAINED) $(PYTEST) -q tests/integration
+	$(CONTAINED) $(PYTEST) -q -n $(PROCESSES) --dist loadfile $(TIMED) tests/integration
 
 test-cluster: cluster-binaries ## Tests on a real Kubernetes API server, without nodes
-	$(CONTAINED) $(PYTEST) -q tests/cluster --ignore=tests/cluster/test_operator_storm.py
+	$(CONTAINED) $(PYTEST) -q -n $(PROCESSES) --dist loadfile $(TIMED) tests/cluster \
+		--ignore=tests/cluster/test_operator_storm.py
 
 # Lives FIRST to FIRST + SEEDS - 1, a hundred at a time; not part of `test`.
 SEEDS ?= 100
@@ -125,13 +129,19 @@ bench-nodes: $(READY) ## The operator on the cluster of kind-up: a start step by
 demo: $(READY) ## The main job on real text: the documentation inside the installed Python
 	$(CONTAINED) $(BIN)/python examples/demo/demo.py
 
+# What each tier may take, in minutes, and where it goes: docs/how-to/work-on-this-repository.md.
+define tier
+@began=$$(date +%s); $(MAKE) $(1) && took=$$(( $$(date +%s) - began )) && \
+	echo "tier $(firstword $(1)): $$(( took / 60 )) min $$(( took % 60 )) s of $(2) min"
+endef
+
 test: ## All of it, as CI runs it
-	$(MAKE) check
-	$(MAKE) test-unit
-	$(MAKE) test-integration
-	$(MAKE) test-cluster
-	$(MAKE) e2e
-	$(MAKE) bench BENCH="--only W1"
+	$(call tier,check,4)
+	$(call tier,test-unit,2)
+	$(call tier,test-integration,20)
+	$(call tier,test-cluster,6)
+	$(call tier,e2e,14)
+	$(call tier,bench BENCH="--only W1",3)
 
 build: $(READY) ## Wheel and source distribution in dist/
 	$(BIN)/python -m hatchling build

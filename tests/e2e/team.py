@@ -6,11 +6,12 @@ Used by the stories, through the `team` fixture. Pods must meet the `restricted`
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from tests.cluster.kind.cluster import NODE_DATA, Kind
 from tests.cluster.kind.machine import CannotPrepare
@@ -35,6 +36,14 @@ class Seen:
 
     phases: list[str] = field(default_factory=list)
     inputs_done: list[int] = field(default_factory=list)
+
+
+class Ran(NamedTuple):
+    """A command that has ended: its exit code and what it printed."""
+
+    code: int
+    said: str
+    complained: str
 
 
 class Team:
@@ -68,6 +77,28 @@ class Team:
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What `kubectl` prints, in this namespace."""
         return self._kind.kubectl("-n", self.name, *arguments, stdin=stdin)
+
+    def curator(self, command: str, *arguments: str, as_plugin: bool = False) -> Ran:
+        """What `curator` says in this namespace, or `kubectl curator`."""
+        program = ["kubectl", "curator"] if as_plugin else ["curator"]
+        ran = subprocess.run(
+            [*program, command, "--namespace", self.name, *arguments],
+            env=self._kind.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    def started_curator(self, command: str, *arguments: str) -> subprocess.Popen[str]:
+        """A `curator` that goes on, in this namespace; the caller ends it."""
+        return subprocess.Popen(
+            ["curator", command, "--namespace", self.name, *arguments],
+            env=self._kind.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def apply(self, resource: Resource) -> None:
         """`kubectl apply`."""

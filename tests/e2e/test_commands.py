@@ -31,7 +31,8 @@ def test_code_is_submitted_watched_read_and_run_again(team: Team, tmp_path: Path
     assert "phase=Succeeded" in watched.said.splitlines()[-1]
     assert "stages=[shards" in watched.said
     assert log.returncode == 0
-    assert "story: saved number 000000" in log_said, "what stages print is in the driver's log"
+    # Ray leaves out lines that differ in their numbers alone.
+    assert "story: saved number 0" in log_said, "what stages print is in the driver's log"
     assert team.curator("logs", NAME).code == 1
     assert "is gone, and its log with it" in team.curator("logs", NAME).complained
 

@@ -28,7 +28,7 @@ def _environment(scratch: Path) -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     environment["PYTHONPATH"] = str(ROOT)
     environment["TMPDIR"] = str(scratch)
-    environment["RAY_TMPDIR"] = "/tmp"
+    environment["RAY_TMPDIR"] = os.environ.get("RAY_TMPDIR", "/tmp")
     return environment
 
 

@@ -118,4 +118,5 @@ class Save(ProcessingStage[Number, Number]):
         half = path.with_suffix(f".{os.getpid()}")
         half.write_text(json.dumps(task.data))
         half.replace(path)
+        print(f"story: saved number {path.stem}")
         return task
