@@ -10,11 +10,12 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from tests.cluster.kind.cluster import NODE_DATA, Kind
 from tests.cluster.kind.machine import CannotPrepare
+from tests.cluster.kind.storage import NODE_VOLUMES
 from tests.cluster.processes import eventually
 from tests.e2e.pipelines import CODE_CONFIG_MAP, DATA_CLAIM, Resource
 
@@ -68,7 +69,7 @@ class Team:
         kind.kubectl("label", "namespace", name, RESTRICTED)
         self.kubectl("create", "configmap", CODE_CONFIG_MAP, f"--from-file={CODE}")
         claim = {"accessModes": _MANY, "resources": _SIZE, "volumeName": name, **_NO_CLASS}
-        self.apply(_volume(name, f"{NODE_DATA}/{name}", _NO_CLASS, (name, DATA_CLAIM)))
+        self.apply(_volume(name))
         self.apply(_object("PersistentVolumeClaim", DATA_CLAIM, claim))
         # Pods that come before their claim is met are put off by the scheduler.
         bound = "--for=jsonpath={.status.phase}=Bound"
@@ -202,23 +203,13 @@ class Team:
                 ends.cancel()
                 going.kill()
 
-    def offer_storage(self) -> Path:
-        """Let the next claim of this namespace be met; returns the folder that pods get."""
-        folder = _shared(self.data / "claimed")
-        if not self._kind.kubectl("get", "storageclass", "-o", "name"):
-            default = {"storageclass.kubernetes.io/is-default-class": "true"}
-            self.apply(
-                {
-                    "apiVersion": "storage.k8s.io/v1",
-                    "kind": "StorageClass",
-                    "metadata": {"name": "standard", "annotations": default},
-                    "provisioner": "kubernetes.io/no-provisioner",
-                }
-            )
-        standard = {"storageClassName": "standard"}
-        where = f"{NODE_DATA}/{self.name}/claimed"
-        self.apply(_volume(f"{self.name}-claimed", where, standard, (self.name, "text-output")))
-        return folder
+    def claimed(self, claim: str) -> Path:
+        """The folder, on this machine, of the volume that a claim was met with."""
+        bound = "--for=jsonpath={.status.phase}=Bound"
+        self.kubectl("wait", bound, f"pvc/{claim}", "--timeout=60s")
+        volume = self.kubectl("get", "pvc", claim, "-o", "jsonpath={.spec.volumeName}")
+        where = self.kubectl("get", "pv", volume, "-o", "jsonpath={.spec.hostPath.path}")
+        return self._kind.volumes / PurePosixPath(where).relative_to(NODE_VOLUMES)
 
     def has_nothing_of(self, name: str) -> bool:
         """Whether pipeline, cluster, pods, Secrets and ConfigMaps of it are gone.
@@ -254,8 +245,7 @@ class Team:
     def remove(self) -> None:
         """Delete the namespace; what is in it goes while the next story begins."""
         self._kind.kubectl("delete", "namespace", self.name, "--wait=false")
-        volumes = (self.name, f"{self.name}-claimed")
-        self._kind.kubectl("delete", "pv", *volumes, "--ignore-not-found", "--wait=false")
+        self._kind.kubectl("delete", "pv", self.name, "--ignore-not-found", "--wait=false")
 
     def _keep(self, path: Path, *arguments: str) -> None:
         try:
@@ -269,14 +259,14 @@ _SIZE = {"requests": {"storage": "1Gi"}}
 _NO_CLASS = {"storageClassName": ""}
 
 
-def _volume(name: str, path: str, of_class: Resource, claim: tuple[str, str]) -> Resource:
-    """A volume that all nodes share, for one claim."""
+def _volume(name: str) -> Resource:
+    """A volume that all nodes share, for the claim of a namespace."""
     spec = {
-        **of_class,
+        **_NO_CLASS,
         "accessModes": _MANY,
         "capacity": _SIZE["requests"],
-        "claimRef": {"namespace": claim[0], "name": claim[1]},
-        "hostPath": {"path": path},
+        "claimRef": {"namespace": name, "name": DATA_CLAIM},
+        "hostPath": {"path": f"{NODE_DATA}/{name}"},
         "persistentVolumeReclaimPolicy": "Retain",
     }
     return _object("PersistentVolume", name, spec)

@@ -19,7 +19,6 @@ NAME = "text-curation"
 
 def test_the_example_runs_and_its_output_is_that_of_a_local_run(team: Team, tmp_path: Path) -> None:
     team.kubectl("create", "configmap", "text-input", f"--from-file={INPUT}")
-    output = team.offer_storage()
     team.kubectl("apply", "-f", str(EXAMPLE / "volume.yaml"))
     team.kubectl("apply", "-f", str(EXAMPLE / "text-curation.yaml"))
 
@@ -33,6 +32,7 @@ def test_the_example_runs_and_its_output_is_that_of_a_local_run(team: Team, tmp_
     assert seen.inputs_done == sorted(seen.inputs_done), "progress never falls"
     assert team.kubectl("wait", "cpl", NAME, "--for=condition=Complete", "--timeout=5s")
     assert team.kubectl("wait", "cpl", NAME, "--for=condition=Finished", "--timeout=5s")
+    output = team.claimed("text-output")
     local = _run_locally(team.image, tmp_path)
     assert _files(output / "documents") == _files(local / "documents")
     assert {path.name for path in (output / "run").rglob("*") if path.is_file()} >= {

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from tests.cluster import binaries
-from tests.cluster.kind import images
+from tests.cluster.kind import images, storage
 from tests.cluster.kind.machine import CannotPrepare, state_directory
 
 NAME = "curator"
@@ -75,6 +75,11 @@ class Kind:
             "PATH": os.pathsep.join([*path, os.environ["PATH"]]),
         }
 
+    @property
+    def volumes(self) -> Path:
+        """Where the volumes lie on this machine that claims are met with."""
+        return self.data / "volumes"
+
     def nodes(self) -> list[str]:
         """Names of the nodes, which are those of their containers."""
         return self.kubectl("get", "nodes", "-o", "name").replace("node/", "").split()
@@ -115,7 +120,7 @@ def create(*, product: bool) -> Kind:
     built = images.product_images() if product else {}
     directory = state_directory()
     data = directory / "data"
-    data.mkdir()
+    (data / "volumes").mkdir(parents=True)
     data.chmod(0o777)  # pods of pipelines run as a user that this machine may not have
     kind = Kind(
         directory / "kubeconfig", data, built.get("operator", ""), built.get("executor", "")
@@ -132,6 +137,7 @@ def create(*, product: bool) -> Kind:
             "wait", "--for=condition=Ready", "node", "--all", f"--timeout={READY_WITHIN_S}s"
         )
         _pretend_gpus(kind)
+        _offer_volumes(kind)
     with _Timed("our images"):
         if built:
             images.load_into(kind.workers(), list(built.values()))
@@ -164,6 +170,7 @@ def delete() -> None:
 def _config(data: Path) -> dict[str, Any]:
     mounts = [
         {"hostPath": str(data), "containerPath": NODE_DATA},
+        {"hostPath": str(data / "volumes"), "containerPath": storage.NODE_VOLUMES},
         {"hostPath": str(binaries.ROOT), "containerPath": NODE_SOURCE, "readOnly": True},
     ]
     workers = [
@@ -261,6 +268,16 @@ def _pretend_gpus(kind: Kind) -> None:
     for node in kind.workers():
         condition = f"jsonpath={{.status.allocatable.nvidia\\.com/gpu}}={GPUS_A_NODE}"
         kind.kubectl("wait", f"--for={condition}", f"node/{node}", "--timeout=60s")
+
+
+def _offer_volumes(kind: Kind) -> None:
+    """See that a claim without further words is met, as in the clusters that people have."""
+    found = json.loads(kind.kubectl("get", "storageclass", "-o", "json"))["items"]
+    useless = [each for each in found if each["provisioner"] == storage.UNUSABLE]
+    if not found or useless:
+        for each in useless:  # what provides a class cannot be changed
+            kind.kubectl("delete", "storageclass", each["metadata"]["name"])
+        kind.kubectl("apply", "-f", "-", stdin=storage.as_list(storage.offered(kind.volumes)))
 
 
 def _install_kuberay(kind: Kind) -> None:
