@@ -1,0 +1,270 @@
+"""`allocate`: the workers of each stage, node by node, that let most inputs a second through. Pure.
+
+At n workers a stage that costs c worker seconds per pipeline input lets n / c inputs a second
+through; the pipeline runs at the least of these. Nodes with the same room are one kind. A linear
+programme over ways to load a node of each kind gives the best mix in fractions of nodes; its whole
+part is kept, and the few nodes that are left over are loaded one by one for whichever stage is
+slowest.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curator_executor.core.allocation.loads import dearest_load, serving_load
+from curator_executor.core.allocation.rate_programme import RateProgramme
+from curator_executor.core.allocation.room import (
+    PLENTY,
+    Left,
+    Load,
+    left_of,
+    packed,
+    packing_order,
+    want_of,
+)
+from curator_executor.core.types import Need, Node, NodeId
+
+# Ways to load a node are made until the programme is this near to what its prices promise.
+_NEAR = 0.002
+_ROUNDS = 60
+# So few nodes are all loaded again and again, one at a time; of more, only those left over.
+_FEW = 24
+_PASSES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A stage that wants workers.
+
+    Attributes:
+        need: resources of one worker.
+        cost_s: worker seconds per pipeline input.
+        least: workers that it has before any other gets more.
+        most: workers beyond which more would have nothing to do, or are not allowed.
+        groups: names of the worker groups where it may run; empty means anywhere.
+    """
+
+    need: Need
+    cost_s: float
+    least: int = 0
+    most: int = PLENTY
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Workers by stage, in all and on each node.
+
+    Attributes:
+        counts: workers of each stage.
+        places: workers of each stage on each node, by the node's id.
+        rate: inputs a second that these let through.
+    """
+
+    counts: tuple[int, ...]
+    places: dict[NodeId, Load]
+    rate: float
+
+
+def allocate(demands: Sequence[Demand], nodes: Sequence[Node]) -> Allocation:
+    """Workers of each stage, and where.
+
+    Args:
+        demands: the stages.
+        nodes: what they may use.
+
+    Returns:
+        An allocation for which every node is large enough. A stage of which no worker fits has
+        none, and the rate is 0 then.
+    """
+    return _Solver(demands, nodes).solved()
+
+
+class _Solver:
+    def __init__(self, demands: Sequence[Demand], nodes: Sequence[Node]) -> None:
+        self._stages = range(len(demands))
+        self._wants = [want_of(each.need) for each in demands]
+        self._unit = max((each.cost_s for each in demands), default=0.0) or 1.0
+        self._costs = [max(each.cost_s / self._unit, 1e-9) for each in demands]
+        self._least = [min(each.least, each.most) for each in demands]
+        self._most = [each.most for each in demands]
+        self._ids = [node.id for node in nodes]
+        self._empty = [left_of(node) for node in nodes]
+        self._left = list(self._empty)
+        grouped = any(node.group for node in nodes)
+        self._may = [
+            tuple(not (grouped and each.groups) or node.group in each.groups for each in demands)
+            for node in nodes
+        ]
+        self._loads: list[Load] = [(0,) * len(demands)] * len(nodes)
+        self._counts = [0] * len(demands)
+
+    def solved(self) -> Allocation:
+        self._place_least()
+        base = list(self._loads)
+        kinds: dict[tuple[Left, tuple[bool, ...]], list[int]] = {}
+        for node, left in enumerate(self._left):
+            kinds.setdefault((left, self._may[node]), []).append(node)
+        mixes = self._mixes(list(kinds), [len(mine) for mine in kinds.values()])
+        loose: dict[int, list[Load]] = {}
+        for mine, mix in zip(kinds.values(), mixes, strict=True):
+            waiting = iter(mine)
+            for load, share in mix:
+                for _ in range(int(share + 1e-6)):
+                    self._load(next(waiting), load)
+            known = [load for load, _ in mix]
+            loose |= dict.fromkeys(waiting, known)
+            if len(self._ids) <= _FEW:
+                loose |= dict.fromkeys(mine, known)
+        self._improve(loose, base)
+        self._fill()
+        rates = [n / c for n, c in zip(self._counts, self._costs, strict=True)]
+        return Allocation(
+            tuple(self._counts),
+            dict(zip(self._ids, self._loads, strict=True)),
+            min(rates, default=0.0) / self._unit,
+        )
+
+    def _load(self, node: int, more: Load) -> None:
+        """Put workers on a node, beside those that are there."""
+        together = tuple(a + b for a, b in zip(self._loads[node], more, strict=True))
+        left = self._left[node]
+        for i in packing_order(self._wants):
+            if more[i]:
+                left = left.take(self._wants[i], more[i])
+                self._counts[i] += more[i]
+        self._loads[node], self._left[node] = together, left
+
+    def _place_least(self) -> None:
+        """What stages have before any gets more: on nodes with no more devices than they need."""
+        for i in packing_order(self._wants):
+            order = sorted(range(len(self._ids)), key=lambda node: self._empty[node].devices)
+            for node in order if self._least[i] else ():
+                missing = self._least[i] - self._counts[i]
+                count = min(missing, self._left[node].fits(self._wants[i]))
+                if count > 0 and self._may[node][i]:
+                    self._load(node, tuple(count if j == i else 0 for j in self._stages))
+
+    def _mixes(
+        self, kinds: Sequence[tuple[Left, tuple[bool, ...]]], sizes: Sequence[int]
+    ) -> list[list[tuple[Load, float]]]:
+        """For each kind of node, ways to load it and how many nodes should be, in fractions."""
+        caps = [m / c for m, c in zip(self._most, self._costs, strict=True)]
+        have = list(self._counts)
+        programme = RateProgramme(self._costs, sizes, min([*caps, 1e9]), have)
+        rooms = [
+            [(self._most[i] - have[i]) if may[i] else 0 for i in self._stages] for _, may in kinds
+        ]
+        for _ in range(_ROUNDS):
+            programme.solve()
+            prices = programme.prices
+            promised = prices[-1] * programme.cap + sum(
+                price * count for price, count in zip(prices, have, strict=False)
+            )
+            added = False
+            for kind, ((left, _), most) in enumerate(zip(kinds, rooms, strict=True)):
+                load = dearest_load(left, self._wants, prices, most)
+                worth = sum(price * count for price, count in zip(prices, load, strict=False))
+                promised += sizes[kind] * worth
+                if worth > prices[len(have) + kind] + 1e-9:
+                    added = programme.add(kind, load) or added
+            if not added or promised <= programme.rate * (1 + _NEAR):
+                break
+        mixes: list[list[tuple[Load, float]]] = [[] for _ in kinds]
+        for kind, load, share in programme.used():
+            mixes[kind].append((load, share))
+        return mixes
+
+    def _improve(self, loose: dict[int, list[Load]], base: Sequence[Load]) -> None:
+        """Load these nodes anew as is best beside all others, until nothing gets better."""
+        starts = {node: packed(self._empty[node], base[node], self._wants) for node in loose}
+        # What was placed first on a node may fit in no other order.
+        free = {node: start for node, start in starts.items() if start is not None}
+        for _ in range(_PASSES):
+            better = [self._reload([node], free, loose, base) for node in free]
+            if not any(better) and not self._improve_a_pair(free, loose, base):
+                return
+
+    def _improve_a_pair(
+        self, free: dict[int, Left], loose: dict[int, list[Load]], base: Sequence[Load]
+    ) -> bool:
+        """Load two nodes anew at once, as each alone may have nothing better; like pairs once."""
+        tried = set()
+        for one, other in itertools.permutations(free, 2):
+            alike = tuple((free[node], self._may[node], self._loads[node]) for node in (one, other))
+            if alike not in tried:
+                tried.add(alike)
+                if self._reload([one, other], free, loose, base):
+                    return True
+        return False
+
+    def _reload(
+        self,
+        nodes: Sequence[int],
+        free: dict[int, Left],
+        loose: dict[int, list[Load]],
+        base: Sequence[Load],
+    ) -> bool:
+        """Give nodes the best loads that are found, one after the other; whether that is better."""
+        others = list(self._counts)
+        for node in nodes:
+            mine = zip(others, self._loads[node], base[node], strict=True)
+            others = [n - a + b for n, a, b in mine]
+        found: list[tuple[Load, ...]] = [()]
+        for node in nodes:
+            found = [
+                (*before, load)
+                for before in found
+                for load in self._ways(node, free[node], loose[node], _sum(others, *before))
+            ]
+        best = max(found, key=lambda loads: self._key(_sum(others, *loads)))
+        if self._key(_sum(others, *best)) <= self._key(self._counts):
+            return False
+        self._counts = others
+        for node, load in zip(nodes, best, strict=True):
+            self._loads[node], self._left[node] = base[node], free[node]
+            self._load(node, load)
+        return True
+
+    def _ways(
+        self, node: int, start: Left, known: Sequence[Load], others: Sequence[int]
+    ) -> set[Load]:
+        """Loads worth trying: those of the programme, one stage first, whichever is slowest."""
+        most = [m if may else 0 for m, may in zip(self._most, self._may[node], strict=True)]
+        none = (0,) * len(most)
+        alone = [
+            tuple(start.fits(want) if j == i else 0 for j in self._stages)
+            for i, want in enumerate(self._wants)
+        ]
+        return {
+            serving_load(start, first, self._wants, others, self._costs, most)
+            for first in (*known, *alone, none)
+        }
+
+    def _key(self, counts: Sequence[int]) -> list[float]:
+        """Rates of the stages that may have more workers, the slowest first: more is better."""
+        return sorted(counts[i] / self._costs[i] for i in self._stages if counts[i] < self._most[i])
+
+    def _fill(self) -> None:
+        """Give the slowest stage one more worker, wherever it fits, until nothing fits."""
+        waiting = {i: 0 for i in self._stages if self._counts[i] < self._most[i]}
+        while waiting:
+            slowest = min(waiting, key=lambda i: (self._counts[i] / self._costs[i], -i))
+            node = waiting[slowest]
+            while node < len(self._ids) and not (
+                self._may[node][slowest] and self._left[node].fits(self._wants[slowest])
+            ):
+                node += 1
+            waiting[slowest] = node
+            if node == len(self._ids):
+                del waiting[slowest]
+                continue
+            self._load(node, tuple(int(j == slowest) for j in self._stages))
+            if self._counts[slowest] >= self._most[slowest]:
+                del waiting[slowest]
+
+
+def _sum(*counts: Sequence[int]) -> list[int]:
+    return [sum(each) for each in zip(*counts, strict=True)]
