@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curator_executor.core.allocation.moves import moves, settled
 from curator_executor.core.allocation.room import UNIT, left_of, packed, want_of
 from curator_executor.core.allocation.solve import Allocation, Demand, allocate
 from curator_executor.core.types import Need, Node
@@ -174,3 +177,25 @@ def _best_of_all(demands: Sequence[Demand], nodes: Sequence[Node]) -> float:
         counts = [sum(each) for each in zip(*chosen, strict=True)]
         best = max(best, min(n / d.cost_s for n, d in zip(counts, demands, strict=True)))
     return best
+
+
+def test_workers_that_run_stay_where_they_are_if_the_plan_allows() -> None:
+    demands = [Demand(Need(1), 1.0), Demand(Need(1), 3.0)]
+    nodes = _nodes(4, 4)
+    planned = allocate(demands, nodes)
+    running = dict(zip(planned.places, reversed(planned.places.values()), strict=True))
+    assert settled(planned.places, nodes, running) == running
+    assert moves(running, running) == 0
+
+
+@given(DEMANDS, NODES, st.randoms(use_true_random=False))
+def test_settling_changes_neither_counts_nor_limits_and_moves_no_more(
+    demands: list[Demand], nodes: list[Node], random: Random
+) -> None:
+    planned = allocate(demands, nodes)
+    loads = list(planned.places.values())
+    random.shuffle(loads)
+    running = dict(zip(planned.places, loads, strict=True))
+    places = settled(planned.places, nodes, running)
+    _check(demands, nodes, replace(planned, places=places))
+    assert moves(places, running) <= moves(planned.places, running)
