@@ -7,6 +7,8 @@ from operator import mul
 
 from curator_executor.core.allocation.room import UNIT, Left, Load, Want, packed, packing_order
 
+# How many workers of a stage make room at once: all small numbers, of large ones some.
+_STEPS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 # A gain below this is rounding.
 _GAIN = 1 + 1e-9
 
@@ -71,7 +73,7 @@ def _orders(
 
 def _less(load: Load, useful: Sequence[int]) -> Iterator[tuple[Load, int]]:
     """The load with fewer workers of one stage, and that stage; the smallest changes first."""
-    for fewer in range(1, max(load, default=0) + 1):
+    for fewer in _STEPS:
         for i in useful:
             if load[i] >= fewer:
                 yield (*load[:i], load[i] - fewer, *load[i + 1 :]), i

@@ -115,7 +115,8 @@ class _Solver:
                 for _ in range(int(share + 1e-6)):
                     self._load(next(waiting), load)
             known = [load for load, _ in mix]
-            loose |= dict.fromkeys(waiting, known)
+            # The programme rounds as many nodes of a kind as there are stages, and wants no others.
+            loose |= dict.fromkeys(itertools.islice(waiting, len(self._stages) + 1), known)
             if len(self._ids) <= _FEW:
                 loose |= dict.fromkeys(mine, known)
         self._improve(loose, base)
