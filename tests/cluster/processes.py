@@ -7,12 +7,14 @@ a child to the thread that started it).
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +23,8 @@ Found = TypeVar("Found")
 LEASH = Path(__file__).with_name("leash.py")
 # How long a program may take over SIGTERM; then it is killed.
 GRACE_S = 10.0
+# Of several test processes each draws by chance, so that two hardly ever draw the same.
+FIRST_PORT, PORTS = 20_000, 10_000
 # What is waited for has no file descriptor to wait on: a port, an answer, a line in a log.
 LOOK_EVERY_S = 0.05
 SHOWN_LINES = 30
@@ -64,10 +68,16 @@ def eventually(look: Callable[[], Found | None], what: str, within_s: float = 30
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on now; another may take it before it is used."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+    """A port that nobody listens on now.
+
+    It may be seconds until it is used, so it is none of those that the system gives to whoever asks
+    for any (from 32768 on) or that Ray gives to its workers (up to 19999).
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        with socket.socket() as listening, suppress(OSError):
+            listening.bind(("", port))
+            return port
 
 
 class Program:

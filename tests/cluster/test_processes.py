@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.cluster.binaries import ROOT
-from tests.cluster.processes import Program, ProgramEnded, TookTooLong, eventually
+from tests.cluster.processes import Program, ProgramEnded, TookTooLong, eventually, free_port
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True);"
@@ -70,3 +70,11 @@ def test_what_was_seen_last_is_said() -> None:
 
     with pytest.raises(TookTooLong, match=r"a miracle: not within 0 s; seen last: one is two"):
         eventually(look, "a miracle", within_s=0)
+
+
+def test_a_free_port_is_none_that_the_system_gives_to_others_meanwhile() -> None:
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    first, last = map(int, given)
+    drawn = [free_port() for _ in range(200)]
+    assert not any(first <= port <= last for port in drawn)
+    assert len(set(drawn)) > 190
