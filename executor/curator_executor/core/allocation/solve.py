@@ -29,9 +29,13 @@ from curator_executor.core.types import Need, Node, NodeId
 # Ways to load a node are made until the programme is this near to what its prices promise.
 _NEAR = 0.002
 _ROUNDS = 60
-# So few nodes are all loaded again and again, one at a time; of more, only those left over.
-_FEW = 24
+# Rounds over the nodes that may pass without the slowest stage having more than before.
 _PASSES = 4
+# Loads that are tried in all, some 30 to 100 us each.
+_TRIES = 3_000
+# So many nodes, of the kinds that hold the rate back, are loaded again one at a time though the
+# programme was content with them; of others only those left over.
+_FEW = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class _Solver:
         ]
         self._loads: list[Load] = [(0,) * len(demands)] * len(nodes)
         self._counts = [0] * len(demands)
+        self._tried = 0
 
     def solved(self) -> Allocation:
         self._place_least()
@@ -107,9 +112,13 @@ class _Solver:
         kinds: dict[tuple[Left, tuple[bool, ...]], list[int]] = {}
         for node, left in enumerate(self._left):
             kinds.setdefault((left, self._may[node]), []).append(node)
-        mixes = self._mixes(list(kinds), [len(mine) for mine in kinds.values()])
+        mixes, prices = self._mixes(list(kinds), [len(mine) for mine in kinds.values()])
         loose: dict[int, list[Load]] = {}
-        for mine, mix in zip(kinds.values(), mixes, strict=True):
+        few = _FEW
+        by_price = sorted(
+            zip(prices, kinds.values(), mixes, strict=True), key=lambda each: -each[0]
+        )
+        for price, mine, mix in by_price:
             waiting = iter(mine)
             for load, share in mix:
                 for _ in range(int(share + 1e-6)):
@@ -117,7 +126,8 @@ class _Solver:
             known = [load for load, _ in mix]
             # The programme rounds as many nodes of a kind as there are stages, and wants no others.
             loose |= dict.fromkeys(itertools.islice(waiting, len(self._stages) + 1), known)
-            if len(self._ids) <= _FEW:
+            if price > 0 and len(mine) <= few:
+                few -= len(mine)
                 loose |= dict.fromkeys(mine, known)
         self._improve(loose, base)
         self._fill()
@@ -150,8 +160,11 @@ class _Solver:
 
     def _mixes(
         self, kinds: Sequence[tuple[Left, tuple[bool, ...]]], sizes: Sequence[int]
-    ) -> list[list[tuple[Load, float]]]:
-        """For each kind of node, ways to load it and how many nodes should be, in fractions."""
+    ) -> tuple[list[list[tuple[Load, float]]], list[float]]:
+        """For each kind of node, ways to load it and how many nodes should be, in fractions.
+
+        And what one more node of each kind would bring.
+        """
         caps = [m / c for m, c in zip(self._most, self._costs, strict=True)]
         have = list(self._counts)
         programme = RateProgramme(self._costs, sizes, min([*caps, 1e9]), have)
@@ -176,26 +189,39 @@ class _Solver:
         mixes: list[list[tuple[Load, float]]] = [[] for _ in kinds]
         for kind, load, share in programme.used():
             mixes[kind].append((load, share))
-        return mixes
+        return mixes, programme.prices[len(have) : -1]
 
     def _improve(self, loose: dict[int, list[Load]], base: Sequence[Load]) -> None:
         """Load these nodes anew as is best beside all others, until nothing gets better."""
         starts = {node: packed(self._empty[node], base[node], self._wants) for node in loose}
         # What was placed first on a node may fit in no other order.
         free = {node: start for node, start in starts.items() if start is not None}
-        for _ in range(_PASSES):
+        in_vain = 0
+        while in_vain < _PASSES and self._tried < _TRIES:
+            slowest = self._key(self._counts)[:1]
             better = [self._reload([node], free, loose, base) for node in free]
             if not any(better) and not self._improve_a_pair(free, loose, base):
                 return
+            in_vain = 0 if self._key(self._counts)[:1] > slowest else in_vain + 1
 
     def _improve_a_pair(
         self, free: dict[int, Left], loose: dict[int, list[Load]], base: Sequence[Load]
     ) -> bool:
-        """Load two nodes anew at once, as each alone may have nothing better; like pairs once."""
+        """Load two nodes anew at once, as each alone may have nothing better; like pairs once.
+
+        The first is one that could have more workers of the slowest stage.
+        """
+        waiting = [i for i in self._stages if self._counts[i] < self._most[i]]
+        if not waiting:
+            return False
+        slowest = min(waiting, key=lambda i: self._counts[i] / self._costs[i])
+        want = self._wants[slowest]
         tried = set()
         for one, other in itertools.permutations(free, 2):
+            if not self._may[one][slowest] or free[one].fits(want) <= self._loads[one][slowest]:
+                continue
             alike = tuple((free[node], self._may[node], self._loads[node]) for node in (one, other))
-            if alike not in tried:
+            if alike not in tried and self._tried < _TRIES:
                 tried.add(alike)
                 if self._reload([one, other], free, loose, base):
                     return True
@@ -235,6 +261,7 @@ class _Solver:
         """Loads worth trying: those of the programme, one stage first, whichever is slowest."""
         most = [m if may else 0 for m, may in zip(self._most, self._may[node], strict=True)]
         none = (0,) * len(most)
+        self._tried += len(known) + len(most) + 1
         alone = [
             tuple(start.fits(want) if j == i else 0 for j in self._stages)
             for i, want in enumerate(self._wants)
