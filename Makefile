@@ -136,11 +136,11 @@ define tier
 endef
 
 test: ## All of it, as CI runs it
-	$(call tier,check,4)
-	$(call tier,test-unit,2)
-	$(call tier,test-integration,20)
+	$(call tier,check,1)
+	$(call tier,test-unit,1)
+	$(call tier,test-integration,14)
 	$(call tier,test-cluster,6)
-	$(call tier,e2e,14)
+	$(call tier,e2e,10)
 	$(call tier,bench BENCH="--only W1",3)
 
 build: $(READY) ## Wheel and source distribution in dist/

@@ -13,9 +13,11 @@ SHARDS = 24
 
 def test_each_stage_runs_on_its_kind_of_gpu_and_shares_devices(team: Team) -> None:
     share = {"resources": {"cpus": 0.25, "gpus": 0.5}, "workers": {"count": 2}}
+    seen = team.data / "seen"
+    embed = {"seconds": 0.5, "note": "embed", "until": f"{DATA_FOLDER}/{seen.name}"}
     stages = [
         stage("shards", "Shards", {"count": SHARDS}),
-        stage("embed", "Work", {"seconds": 0.5, "note": "embed"}, workerGroups=["h100"], **share),
+        stage("embed", "Work", embed, workerGroups=["h100"], **share),
         stage("caption", "Work", {"seconds": 0.5, "note": "caption"}, workerGroups=["l4"], **share),
         stage("save", "Save", {"folder": f"{DATA_FOLDER}/out"}),
     ]
@@ -30,6 +32,7 @@ def test_each_stage_runs_on_its_kind_of_gpu_and_shares_devices(team: Team) -> No
     gpus = {name: _stage(running, name).get("gpus") for name in ("embed", "caption", "save")}
     assert gpus == {"embed": "1", "caption": "1", "save": None}
     assert _nodes_by_group(team) == {"h100": {H100}, "l4": {L4}}
+    seen.touch()
     team.wait_for_phase("gpus", "Succeeded")
 
     saved = team.saved().values()

@@ -66,15 +66,18 @@ class Work(ProcessingStage[Number, Number]):
 
     name = "work"
 
-    def __init__(self, seconds: float, note: str = "worked") -> None:
+    def __init__(self, seconds: float, note: str = "worked", until: str = "") -> None:
         self.seconds = seconds
         self.note = note
+        self.until = until
 
     def process(self, task: Number) -> Number:
-        """Wait and note."""
+        """Wait, also for a file if one is named, and note."""
         import ray
 
         time.sleep(self.seconds)
+        while self.until and not Path(self.until).exists():
+            time.sleep(0.1)
         here = {
             "pod": socket.gethostname(),
             "pid": os.getpid(),
