@@ -51,7 +51,7 @@ class OperatorSettings(BaseModel):
     token_key: str = Field(min_length=32, repr=False)
     dashboard_url: str = "http://{cluster}-head-svc.{namespace}.svc:8265"
     driver_url: str = "http://{cluster}-head-svc.{namespace}.svc:8090"
-    poll_interval_s: float = Field(6.0, gt=0)
+    poll_interval_s: float = Field(6.5, gt=0)
     poll_jitter_s: float = Field(0.5, ge=0)
     poll_concurrency: int = Field(32, ge=1)
     request_timeout_s: float = Field(5.0, gt=0)

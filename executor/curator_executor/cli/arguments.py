@@ -17,7 +17,7 @@ exit codes:
   3    the run went through, but batches were given up on (dead letters)
   130  cancelled
 """
-# How long the result of a run is served unless it is fetched; the operator looks every 6 s.
+# How long the result of a run is served unless it is fetched; the operator looks every 6.5 s.
 LINGER_S = 20.0
 MOST_PORT = 65_535
 MOST_SECONDS = 86_400.0

@@ -11,6 +11,8 @@ from curator_operator.reconcile.observed import JobSeen, SnapshotSeen
 # Between submission and the first figures lie about ten seconds, in which everybody looks.
 STARTING_S = 2.0
 SOONEST_S = 1.0
+# The driver has reported its end; its process is gone a moment after that was fetched.
+ENDING_S = 0.25
 
 
 def poll_within_s(job: JobSeen, snapshot: SnapshotSeen | None) -> float | None:
@@ -27,6 +29,8 @@ def poll_within_s(job: JobSeen, snapshot: SnapshotSeen | None) -> float | None:
     shot = snapshot.snapshot
     if shot.state == "Starting":
         return STARTING_S
-    if shot.state != "Running":
+    if shot.state == "Draining":
         return SOONEST_S
+    if shot.state != "Running":
+        return ENDING_S
     return None if shot.eta_s is None else max(SOONEST_S, shot.eta_s / 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from curator_operator.reconcile.observed import JobSeen, SnapshotSeen
-from curator_operator.reconcile.pace import SOONEST_S, STARTING_S, poll_within_s
+from curator_operator.reconcile.pace import ENDING_S, SOONEST_S, STARTING_S, poll_within_s
 from tests.unit.operator.reconcile.seen import JOB, snapshot
 
 RUNNING = JobSeen(JOB, "RUNNING")
@@ -22,7 +22,7 @@ RUNNING = JobSeen(JOB, "RUNNING")
         pytest.param(RUNNING, snapshot(eta_s=8.0), 4.0, id="half of what is left"),
         pytest.param(RUNNING, snapshot(eta_s=0.1), SOONEST_S, id="any moment now"),
         pytest.param(RUNNING, snapshot(state="Draining"), SOONEST_S, id="it drains"),
-        pytest.param(RUNNING, snapshot(state="Succeeded"), SOONEST_S, id="Ray is behind"),
+        pytest.param(RUNNING, snapshot(state="Succeeded"), ENDING_S, id="Ray is behind"),
         pytest.param(JobSeen(JOB, "unreachable"), snapshot(eta_s=1.0), None, id="unreachable"),
         pytest.param(JobSeen(JOB, "SUCCEEDED"), snapshot(), None, id="ended"),
     ],
