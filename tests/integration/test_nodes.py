@@ -75,7 +75,7 @@ def test_node_that_joins_while_a_run_goes_on_is_used(tmp_path: Path, marks: Mark
     outcome = while_running([Apply(work)], numbers(40), join)
     print("DONE", sorted(values(outcome.tasks)) == list(range(40)))
     """
-    assert "DONE True" in on_cluster(_dedent(body), 1, tmp_path, marks)
+    assert "DONE True" in on_cluster(dedent(body), 1, tmp_path, marks)
     assert len(marks.lines()) == 2
 
 
@@ -104,7 +104,7 @@ def test_node_that_leaves_while_a_run_goes_on_loses_nothing(tmp_path: Path, mark
     print("DEATHS", sum(stage.workers_died for stage in outcome.report.stages))
     print("LETTERS", outcome.report.dead_letters)
     """
-    said = on_cluster(_dedent(body), 2, tmp_path, marks)
+    said = on_cluster(dedent(body), 2, tmp_path, marks)
     assert "DONE True" in said
     assert "DEATHS 2" in said
     assert "LETTERS []" in said
@@ -136,11 +136,11 @@ def test_stages_run_in_their_worker_groups_only(tmp_path: Path, marks: Marks) ->
     except CuratorError as error:
         print("REFUSED", type(error).__name__, error)
     """
-    said = on_cluster(_dedent(body), 2, tmp_path, marks)
+    said = on_cluster(dedent(body), 2, tmp_path, marks)
     assert "NODES ['None', 'large', 'small']" in said
     assert "WHERE {'small'} {'large'} True" in said
     assert 'REFUSED DoesNotFit stage "lost": runs on the worker groups medium only' in said
 
 
-def _dedent(body: str) -> str:
+def dedent(body: str) -> str:
     return "\n".join(line.removeprefix("    ") for line in body.splitlines())

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curator_executor.core.types import BlockId, Call, PoolIndex, WorkerId
+from curator_executor.core.types import BlockId, Call, NodeId, PoolIndex, WorkerId
 
 
 @dataclass(frozen=True, slots=True)
 class StartWorker:
-    """Start a process with the resources of the pool."""
+    """Start a process with the resources of the pool, on `node` if that is not ""."""
 
     worker: WorkerId
     pool: PoolIndex
     reason: str
+    node: NodeId = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curator_executor.core.types import BatchError, CallId, CallReport, Node, NodeId, WorkerId
+from curator_executor.core.types import (
+    BatchError,
+    CallId,
+    CallReport,
+    DeviceId,
+    Node,
+    NodeId,
+    WorkerId,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerCreated:
-    """A worker's process is up on a node; nothing is set up in it."""
+    """A worker's process is up on a node, with these GPUs; nothing is set up in it."""
 
     worker: WorkerId
     node: NodeId
+    devices: tuple[DeviceId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import itertools
 
 from curator_executor.core.dispatch import CALLS_PER_WORKER
 from curator_executor.core.lifecycle import WorkerState
-from curator_executor.core.sizing import Room
+from curator_executor.core.room import Room
 from curator_executor.core.state import Pool, State
 from curator_executor.core.types import Segment
 

@@ -1,22 +1,27 @@
 """Bring the workers there are to the workers wanted: start, re-assign, drain, stop.
 
 Called by `step` when something changed that matters (a pool is done, a worker came or went, first
-timings, the interval is over). Counts come from `sizing`.
+timings, the interval is over). Counts come from `sizing`, or counts and places from `planning`.
 """
 
 from __future__ import annotations
 
-from curator_executor.core.actions import Action, KillWorker, SetupWorker, StartWorker, StopWorker
+from collections import Counter
+from collections.abc import Iterator
+
+from curator_executor.core.actions import Action, KillWorker, StartWorker, StopWorker
+from curator_executor.core.allocation.room import packing_order, want_of
+from curator_executor.core.assigning import assign, bound_to, free_for, keeps_state
 from curator_executor.core.dispatch import may_start
 from curator_executor.core.lifecycle import WorkerState
-from curator_executor.core.sizing import PoolLoad, Room, size
+from curator_executor.core.planning import places_matter, plan
+from curator_executor.core.room import Room
+from curator_executor.core.sizing import PoolLoad, Sizing, size
 from curator_executor.core.state import Pool, State, Worker
 from curator_executor.core.turns import (
     FIRST_TIMINGS,
     NO_WORK,
     active_workers,
-    has_input,
-    has_room,
     held_units,
     lends,
     live_workers,
@@ -27,7 +32,10 @@ from curator_executor.core.turns import (
     useful_workers,
     worth_a_node,
 )
-from curator_executor.core.types import PoolIndex
+from curator_executor.core.types import NodeId, PoolIndex
+
+# In place of a node's id: where the worker is does not matter.
+ANYWHERE: NodeId = ""
 
 
 def scale(state: State, now: float) -> list[Action]:
@@ -37,13 +45,13 @@ def scale(state: State, now: float) -> list[Action]:
         return []
     state.next_scale_at = now + state.settings.autoscale_interval_s
     _let_in(state)
-    lenders = [pool for pool in state.pools if lends(state, pool)]
-    loads = [_load(state, pool, lenders, now) for pool in state.pools if _is_open(state, pool)]
-    sizing = size(loads, state.nodes, state.nodes_to_come())
+    state.is_planned = places_matter([pool.spec for pool in state.pools], state.nodes)
+    sizing = _sizing(state, now)
     state.time_sharing = sizing.take_turns
     actions: list[Action] = []
     for pool in state.pools:
         pool.wanted = sizing.wanted.get(pool.spec.index, 0)
+        pool.places = (sizing.places or {}).get(pool.spec.index, {})
         pool.wanted_on_new_nodes = sizing.on_new_nodes.get(pool.spec.index, 0)
     actions += _end_waiting(state)
     _drain_surplus(state)
@@ -51,6 +59,25 @@ def scale(state: State, now: float) -> list[Action]:
     actions += _stop_useless(state)
     actions += _start_missing(state, sizing.reason, now)
     return actions
+
+
+def _sizing(state: State, now: float) -> Sizing:
+    lenders = [pool for pool in state.pools if lends(state, pool)]
+    loads = [_load(state, pool, lenders, now) for pool in state.pools if _is_open(state, pool)]
+    to_come = state.nodes_to_come()
+    if not state.is_planned:
+        return size(loads, state.nodes, to_come)
+    running: dict[NodeId, Counter[PoolIndex]] = {}
+    for pool in state.pools:
+        for worker in active_workers(state, pool):
+            running.setdefault(worker.node, Counter())[pool.spec.index] += 1
+    tied = {
+        pool.spec.index: worker.node
+        for pool in state.pools
+        if pool.spec.head.is_global
+        for worker in bound_to(state, pool)
+    }
+    return plan(loads, state.nodes, running, tied, to_come)
 
 
 def _is_open(state: State, pool: Pool) -> bool:
@@ -102,7 +129,8 @@ def _let_in(state: State) -> None:
     room = Room(state.nodes)
     for worker in sorted(state.workers.values(), key=lambda each: each.pending):
         spec = state.pools[worker.pool].spec
-        if room.place(spec.need, spec.worker_groups, worker.node or None) is not None:
+        groups, node = spec.worker_groups, worker.node or None
+        if room.place(spec.need, groups, node, worker.devices) is not None:
             worker.pending = False
 
 
@@ -129,24 +157,41 @@ def _end_waiting(state: State) -> list[Action]:
 
 
 def _drain_surplus(state: State) -> None:
-    short = {pool.spec.index for pool in state.pools if _missing(state, pool) > 0}
+    short = {pool.spec.index for pool in state.pools if _missing(state, pool)}
     for pool in state.pools:
-        mine = live_workers(state, pool)
-        keep = active_workers(state, pool)
-        surplus = len(keep) - pool.wanted
-        if surplus > 0:
-            # First those that are set up for a pool that is short of workers, or alone have what
-            # it needs; of these the ones with the least to finish.
-            keep.sort(key=lambda w: (not w.hosted & short, len(w.calls), -w.id))
-            for worker in [w for w in keep if w.state is WorkerState.READY][:surplus]:
-                worker.go(WorkerState.DRAINING)
-        elif surplus < 0:
-            for worker in [w for w in mine if w.state is WorkerState.DRAINING][:-surplus]:
-                worker.go(WorkerState.READY)
+        for wanted, mine in _by_place(state, pool):
+            keep = [w for w in mine if w.state is not WorkerState.DRAINING]
+            surplus = len(keep) - wanted
+            if surplus > 0:
+                # First those that are set up for a pool that is short of workers, or alone have
+                # what it needs; of these the ones with the least to finish.
+                keep.sort(key=lambda w: (not w.hosted & short, len(w.calls), -w.id))
+                for worker in [w for w in keep if w.state is WorkerState.READY][:surplus]:
+                    worker.go(WorkerState.DRAINING)
+            elif surplus < 0:
+                draining = [w for w in mine if w.state is WorkerState.DRAINING and not w.moves]
+                for worker in draining[:-surplus]:
+                    worker.go(WorkerState.READY)
 
 
-def _missing(state: State, pool: Pool) -> int:
-    return pool.wanted - len(active_workers(state, pool))
+def _by_place(state: State, pool: Pool) -> Iterator[tuple[int, list[Worker]]]:
+    """Workers wanted and workers that live, those that wait for a node left out; by node."""
+    there: dict[NodeId, list[Worker]] = {node: [] for node in (ANYWHERE, *pool.places)}
+    for worker in live_workers(state, pool):
+        if not worker.pending:
+            place = worker.node if state.is_planned else ANYWHERE
+            there.setdefault(place, []).append(worker)
+    wanted = pool.places if state.is_planned else {ANYWHERE: pool.wanted}
+    for node, mine in there.items():
+        yield wanted.get(node, 0), mine
+
+
+def _missing(state: State, pool: Pool) -> list[NodeId]:
+    """Where workers are to come: a node's id for each, or `ANYWHERE`."""
+    if not state.is_planned:
+        return [ANYWHERE] * (pool.wanted - len(active_workers(state, pool)))
+    there = Counter(worker.node for worker in active_workers(state, pool))
+    return [node for node, count in pool.places.items() for _ in range(max(0, count - there[node]))]
 
 
 def _missing_on_new_nodes(state: State, pool: Pool) -> int:
@@ -157,10 +202,10 @@ def _reassign(state: State, reason: dict[PoolIndex, str], now: float) -> list[Ac
     actions: list[Action] = []
     for pool in sorted(state.pools, key=lambda p: -p.spec.index):
         index = pool.spec.index
-        for _ in range(max(0, _missing(state, pool))):
-            free = _free_for(state, pool)
+        for node in _missing(state, pool):
+            free = free_for(state, pool, node)
             if not free:
-                break
+                continue
             # A worker that holds unfinished input of this pool is the only one that can finish it.
             worker = max(free, key=lambda w: (bool(w.units.get(index)), index in w.hosted, -w.id))
             why = reason.get(index, "")
@@ -173,132 +218,6 @@ def _name(state: State, worker: Worker) -> str:
     return state.pools[worker.pool].spec.name
 
 
-def _free_for(state: State, pool: Pool) -> list[Worker]:
-    index = pool.spec.index
-    bound = _bound_to(state, pool)
-    free = []
-    for worker in bound or state.workers.values():
-        if bound and worker.state is WorkerState.READY and worker.pool != index:
-            worker.go(WorkerState.DRAINING)  # it alone can go on with what it holds
-        if worker.state is not WorkerState.DRAINING or worker.calls or worker.pool == index:
-            continue
-        if pool.workers and _is_held_up(state, worker):
-            continue  # what it could go on with would wait for nothing: the pool has workers
-        if may_share(state, worker.pool, index):
-            free.append(worker)
-    return free
-
-
-def _bound_to(state: State, pool: Pool) -> list[Worker]:
-    """The workers that alone can do what is left of a pool now; empty if any worker could.
-
-    They hold its unfinished input, and nothing else waits; or the state of its global stage.
-    """
-    index = pool.spec.index
-    if pool.spec.head.is_global:
-        return [worker for worker in state.workers.values() if index in worker.hosted]
-    if pool.queue or pool.suspects:
-        return []
-    return [worker for worker in state.workers.values() if worker.units.get(index)]
-
-
-def _is_held_up(state: State, worker: Worker) -> bool:
-    """Whether it alone could go on now with its current pool: with input or state that it has."""
-    pool = state.pools[worker.pool]
-    if not worker.units.get(worker.pool) and (pool.done or not pool.spec.head.is_global):
-        return False
-    return not lends(state, pool)
-
-
-def _keeps_state(state: State, worker: Worker) -> bool:
-    """Whether it must not end: it holds unfinished input, or what a global stage has taken in."""
-    return any(worker.units.values()) or any(
-        pool.spec.head.is_global
-        and not pool.spec.head.keeps_state_in_scratch
-        and not pool.done
-        and pool.consumed > 0
-        for pool in (state.pools[index] for index in worker.hosted)
-    )
-
-
-def call_home(state: State, now: float, *, ignore_room: bool = False) -> list[Action]:
-    """Send free workers back to what they alone can go on with, once there is room for it.
-
-    Called after `dispatch`: a worker that is free then has nothing to do where it is.
-    """
-    actions: list[Action] = []
-    for worker in state.workers.values():
-        if len(worker.hosted) < 2 or not worker.is_free:
-            continue
-        for pool in reversed(state.pools):
-            index = pool.spec.index
-            if index == worker.pool or index not in worker.hosted or pool.done:
-                continue
-            waits = bool(worker.units.get(index)) or (
-                pool.spec.head.is_global and has_input(state, pool)
-            )
-            if not waits or not (ignore_room or has_room(state, pool)):
-                continue
-            if _make_way(state, pool):
-                state.decide(now, index, f"call worker {worker.id} back", "it holds its input")
-                actions += assign(state, worker, pool, now)
-                state.scale_due = True
-                break
-    return actions
-
-
-def _make_way(state: State, pool: Pool) -> bool:
-    """Whether the pool may have one more worker at work: one that is idle steps back for it."""
-    active = active_workers(state, pool)
-    if len(active) < most_workers(state, pool):
-        return True
-    for worker in active:
-        idle = worker.state is WorkerState.READY and not worker.calls
-        if idle and not worker.units.get(pool.spec.index):
-            worker.go(WorkerState.DRAINING)
-            return True
-    return False
-
-
-def assign(state: State, worker: Worker, pool: Pool, now: float) -> list[Action]:
-    """Give a worker to a pool; its stages are set up there unless they already are."""
-    old = state.pools[worker.pool]
-    old.workers.discard(worker.id)
-    pool.workers.add(worker.id)
-    worker.pool = pool.spec.index
-    worker.since = now
-    worker.came_up_s = 0.0
-    if pool.spec.index in worker.hosted:
-        if worker.state is WorkerState.DRAINING:
-            worker.go(WorkerState.READY)
-        return []
-    pool.workers_started += 1
-    if state.nodes_prepared.get((pool.spec.index, worker.node)) == "preparing":
-        worker.go(WorkerState.CREATED)  # goes on when the other one has prepared the node
-        return []
-    return [begin_setup(state, worker)]
-
-
-def begin_setup(state: State, worker: Worker) -> SetupWorker:
-    """Let a worker set up its pool; a pool that is done is torn down in it first."""
-    pool = state.pools[worker.pool]
-    worker.go(WorkerState.SETTING_UP)
-    finished = next((index for index in worker.hosted if state.pools[index].done), None)
-    if finished is not None:
-        worker.hosted.discard(finished)
-    return SetupWorker(worker.id, worker.pool, claim_node(state, worker, pool), finished)
-
-
-def claim_node(state: State, worker: Worker, pool: Pool) -> bool:
-    """Whether this worker is to prepare its node for the pool."""
-    key = (pool.spec.index, worker.node)
-    if key in state.nodes_prepared:
-        return False
-    state.nodes_prepared[key] = "preparing"
-    worker.prepares_node = True
-    return True
-
-
 def _stop_useless(state: State) -> list[Action]:
     """Stop drained workers that no pool can take up.
 
@@ -308,9 +227,9 @@ def _stop_useless(state: State) -> list[Action]:
     for worker in list(state.workers.values()):
         if not (worker.state is WorkerState.DRAINING and not worker.calls):
             continue
-        if _keeps_state(state, worker):
+        if keeps_state(state, worker):
             continue
-        waiting = [pool for pool in state.pools if _missing(state, pool) > 0]
+        waiting = [pool for pool in state.pools if _missing(state, pool)]
         blocked_room = any(not may_share(state, worker.pool, p.spec.index) for p in waiting)
         done = state.pools[worker.pool].done
         needed_later = state.time_sharing and not blocked_room
@@ -322,28 +241,33 @@ def _stop_useless(state: State) -> list[Action]:
 
 
 def _start_missing(state: State, reason: dict[PoolIndex, str], now: float) -> list[Action]:
-    room = Room(state.nodes)
-    for worker in state.workers.values():
-        spec = state.pools[worker.pool].spec
-        if not worker.pending:
-            room.place(spec.need, spec.worker_groups, worker.node or None)
+    room = _room_left(state)
     actions: list[Action] = []
     missing = {
-        pool.spec.index: max(0, _missing(state, pool))
+        pool.spec.index: _missing(state, pool)
         for pool in state.pools
-        if not (pool.spec.head.is_global and _bound_to(state, pool))
+        if not (pool.spec.head.is_global and bound_to(state, pool))
     }
-    # Round by round, so that every pool has its first worker before any has its second.
+    # What is hard to place comes first, as in the plan; Ray then takes the GPUs that were meant.
+    wants = [want_of(pool.spec.need) for pool in state.pools]
+    order = packing_order(wants) if state.is_planned else range(len(wants))
+    stuck: set[NodeId] = set()
+    # Round by round, so that every pool has its first worker before any has its second; not where
+    # all have their places.
     while any(missing.values()):
-        for pool in state.pools:
-            index = pool.spec.index
-            if not missing.get(index):
-                continue
-            if room.place(pool.spec.need, pool.spec.worker_groups) is None:
-                missing[index] = 0
-                continue
-            missing[index] -= 1
-            actions.append(_start(state, pool, reason, now))
+        for index in order:
+            pool = state.pools[index]
+            for node in _this_round(state, missing.get(index, [])):
+                if pool.spec.need.gpus and node in stuck:
+                    continue
+                groups = pool.spec.worker_groups
+                if room.place(pool.spec.need, groups, node or None) is not None:
+                    actions.append(_start(state, pool, reason, now, node=node))
+                elif node:
+                    stuck.add(node)
+                    _make_room(state, pool, node, now)
+                else:
+                    missing[index] = []
     for pool in state.pools:
         actions += [
             _start(state, pool, reason, now, pending=True)
@@ -352,13 +276,68 @@ def _start_missing(state: State, reason: dict[PoolIndex, str], now: float) -> li
     return actions
 
 
+def _this_round(state: State, missing: list[NodeId]) -> list[NodeId]:
+    """Takes what is started in this round out of what is missing."""
+    count = len(missing) if state.is_planned else 1
+    now, missing[:] = missing[:count], missing[count:]
+    return now
+
+
+def _room_left(state: State) -> Room:
+    """What is left beside the workers there are, those whose GPUs are known first."""
+    room = Room(state.nodes)
+    for worker in sorted(state.workers.values(), key=lambda each: not each.devices):
+        spec = state.pools[worker.pool].spec
+        if not worker.pending:
+            groups, node = spec.worker_groups, worker.node or None
+            room.place(spec.need, groups, node, worker.devices)
+    return room
+
+
+def _make_room(state: State, pool: Pool, node: NodeId, now: float) -> None:
+    """Move the workers of one GPU of a node off it, where what is left lies in pieces.
+
+    Counts fit, or the plan would be another one. If somebody is about to go there is nothing to do.
+    """
+    there = [worker for worker in state.workers.values() if worker.node == node]
+    gone = (WorkerState.DRAINING, WorkerState.STOPPING)
+    if any(worker.state in gone for worker in there) or not pool.spec.need.gpus:
+        return
+    by_device: dict[str, list[Worker]] = {}
+    for worker in there:
+        if 0 < state.pools[worker.pool].spec.need.gpus < 1:
+            by_device.setdefault(worker.devices[0] if worker.devices else "", []).append(worker)
+    movable = [
+        mine
+        for name, mine in by_device.items()
+        if name
+        and all(w.state is WorkerState.READY for w in mine)
+        and not any(state.pools[w.pool].spec.head.is_global for w in mine)
+        and any(state.pools[w.pool].spec.need.gpus < pool.spec.need.gpus for w in mine)
+    ]
+    if movable:
+        least = min(movable, key=lambda m: sum(state.pools[w.pool].spec.need.gpus for w in m))
+        for worker in least:
+            worker.go(WorkerState.DRAINING)
+            worker.moves = True
+            why = f"its GPU is needed whole, or with more room, for {pool.spec.name}"
+            state.decide(now, worker.pool, f"move worker {worker.id}", why)
+        state.scale_due = True
+
+
 def _start(
-    state: State, pool: Pool, reason: dict[PoolIndex, str], now: float, *, pending: bool = False
+    state: State,
+    pool: Pool,
+    reason: dict[PoolIndex, str],
+    now: float,
+    *,
+    node: NodeId = ANYWHERE,
+    pending: bool = False,
 ) -> StartWorker:
     index = pool.spec.index
-    worker = Worker(state.next_worker, index, now, pending=pending)
+    worker = Worker(state.next_worker, index, now, node=node, pending=pending)
     state.next_worker += 1
     state.workers[worker.id] = worker
     pool.workers.add(worker.id)
     pool.workers_started += 1
-    return StartWorker(worker.id, index, reason.get(index, ""))
+    return StartWorker(worker.id, index, reason.get(index, ""), node)

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from curator_executor.core.room import Room
 from curator_executor.core.types import Need, Node, NodeId, PoolIndex, PoolSpec, StageSpec
 
 
@@ -51,48 +52,15 @@ class PoolLoad:
 class Sizing:
     """Workers wanted per pool, the reason for each count, and whether pools take turns.
 
-    Those in `on_new_nodes` come on top: they wait for a node, so that one comes.
+    Those in `on_new_nodes` come on top: they wait for a node, so that one comes. `places` says how
+    many are to be on which node; None leaves that to Ray.
     """
 
     wanted: dict[PoolIndex, int]
     reason: dict[PoolIndex, str]
     take_turns: bool
     on_new_nodes: dict[PoolIndex, int] = field(default_factory=dict)
-
-
-class Room:
-    """What is left on each node while workers are counted; first fit.
-
-    Where no node has a group, as on a single machine, groups are not looked at.
-    """
-
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self._nodes = nodes
-        self._left = [[node.cpus, node.gpus, float(node.memory)] for node in nodes]
-        self._has_groups = any(node.group for node in nodes)
-
-    def place(
-        self, need: Need, groups: Sequence[str] = (), node: NodeId | None = None
-    ) -> Node | None:
-        """Take the resources of one worker; None if no node has them.
-
-        Args:
-            need: resources of the worker.
-            groups: names of the groups where it may be; empty means anywhere.
-            node: the only node where it may be, if it is known.
-        """
-        for place, left in zip(self._nodes, self._left, strict=True):
-            if node is not None and place.id != node:
-                continue
-            if groups and self._has_groups and place.group not in groups:
-                continue
-            fits = left[0] + 1e-9 >= need.cpus and left[1] + 1e-9 >= need.gpus
-            if fits and (place.memory <= 0 or left[2] >= need.memory):
-                left[0] -= need.cpus
-                left[1] -= need.gpus
-                left[2] -= need.memory
-                return place
-        return None
+    places: dict[PoolIndex, dict[NodeId, int]] | None = None
 
 
 def usable_cpus(cpus: float, share: float) -> float:
@@ -142,11 +110,24 @@ def size(loads: Sequence[PoolLoad], nodes: Sequence[Node], to_come: Sequence[Nod
                 if load.lends
                 else "waits for its turn: more stages than resources"
             )
-    here = dict(tally.wanted)
-    if to_come:
-        tally.ask_for_nodes(in_order, to_come, may_grow=not take_turns)
-    added = {index: count - here[index] for index, count in tally.wanted.items()}
-    return Sizing(here, tally.reason, take_turns, {i: n for i, n in added.items() if n})
+    sizing = Sizing(tally.wanted, tally.reason, take_turns)
+    return size_new_nodes(sizing, loads, to_come) if to_come else sizing
+
+
+def size_new_nodes(sizing: Sizing, loads: Sequence[PoolLoad], to_come: Sequence[Node]) -> Sizing:
+    """The same, with workers that are to wait for nodes that may come."""
+    tally = _Tally(loads, to_come)
+    tally.wanted, tally.reason = dict(sizing.wanted), dict(sizing.reason)
+    in_order = sorted(loads, key=lambda each: each.rank)
+    tally.ask_for_nodes(in_order, may_grow=not sizing.take_turns)
+    added = {index: count - sizing.wanted[index] for index, count in tally.wanted.items()}
+    on_new_nodes = {index: count for index, count in added.items() if count}
+    return replace(sizing, reason=tally.reason, on_new_nodes=on_new_nodes)
+
+
+def first_workers(load: PoolLoad) -> int:
+    """The workers that a pool has before any other gets more of them."""
+    return min(max(1, load.least), load.most) if load.fixed is None else load.fixed
 
 
 class _Tally:
@@ -159,8 +140,7 @@ class _Tally:
 
     def place_first(self, load: PoolLoad) -> None:
         """The workers that a pool has before any other gets more of them."""
-        count = min(max(1, load.least), load.most) if load.fixed is None else load.fixed
-        for _ in range(count - self.wanted[load.index]):
+        for _ in range(first_workers(load) - self.wanted[load.index]):
             if self.room.place(load.need, load.groups) is None:
                 return
             self.wanted[load.index] += 1
@@ -191,11 +171,8 @@ class _Tally:
                 else "equal share, nothing measured yet"
             )
 
-    def ask_for_nodes(
-        self, in_order: Sequence[PoolLoad], to_come: Sequence[Node], *, may_grow: bool
-    ) -> None:
+    def ask_for_nodes(self, in_order: Sequence[PoolLoad], *, may_grow: bool) -> None:
         """Workers for nodes that are not there: first ones, then more of the slowest pool."""
-        self.room = Room(to_come)
         for load in in_order:
             if load.most > 0 and not load.lends:
                 self.place_first(load)

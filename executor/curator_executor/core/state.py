@@ -12,6 +12,7 @@ from curator_executor.core.types import (
     BatchError,
     BlockId,
     Call,
+    DeviceId,
     Node,
     NodeGroup,
     NodeId,
@@ -70,6 +71,8 @@ class Worker:
     """A worker and what it has been given.
 
     Attributes:
+        node: where it is, or is to be; "" as long as that is left to Ray.
+        devices: its GPUs, once they are known.
         hosted: pools whose stages are set up in it.
         units: unfinished input by pool; the first unit of the current pool is worked on.
         calls: calls in flight, oldest first; at most two.
@@ -78,6 +81,7 @@ class Worker:
         prepares_node: it runs the node's set-up, for which others wait.
         written_off: it is being killed; its input is elsewhere, so what still comes of it is void.
         pending: started for a node that is not there yet, so that an autoscaler brings it.
+        moves: it drains so that another one has its GPU; the plan still wants one like it.
     """
 
     id: WorkerId
@@ -85,10 +89,12 @@ class Worker:
     since: float
     state: WorkerState = WorkerState.STARTING
     node: NodeId = ""
+    devices: tuple[DeviceId, ...] = ()
     came_up_s: float = 0.0
     prepares_node: bool = False
     written_off: bool = False
     pending: bool = False
+    moves: bool = False
     hosted: set[PoolIndex] = field(default_factory=set)
     units: dict[PoolIndex, deque[Unit]] = field(default_factory=dict)
     calls: deque[Call] = field(default_factory=deque)
@@ -126,6 +132,7 @@ class Pool:
 
     Attributes:
         wanted: workers on the nodes there are.
+        places: how many of them on which node; empty where that is left to Ray.
         wanted_on_new_nodes: workers that are to wait for a node, so that one comes.
         queue: input segments that wait.
         suspects: batches that run by themselves.
@@ -146,6 +153,7 @@ class Pool:
     held_bytes: int = 0
     workers: set[WorkerId] = field(default_factory=set)
     wanted: int = 0
+    places: dict[NodeId, int] = field(default_factory=dict)
     wanted_on_new_nodes: int = 0
     seconds_per_task: float | None = None
     samples: int = 0
@@ -177,7 +185,11 @@ class Failure:
 
 @dataclass(slots=True)
 class State:
-    """A whole run; `groups` says which nodes an autoscaler may add to those that are there."""
+    """A whole run.
+
+    `groups` says which nodes an autoscaler may add to those that are there. Where `is_planned`,
+    each worker is started on the node that was chosen for it.
+    """
 
     settings: CoreSettings
     pools: list[Pool]
@@ -195,6 +207,7 @@ class State:
     next_scale_at: float = 0.0
     scale_due: bool = True
     time_sharing: bool = False
+    is_planned: bool = False
     ending: str = ""
     error: CuratorError | None = None
     error_batch: BatchError | None = None

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from curator_executor.core import batching, recovery, scaling, turns
+from curator_executor.core import assigning, batching, recovery, scaling, turns
 from curator_executor.core.actions import (
     Action,
     KeepOutput,
@@ -71,10 +71,10 @@ def step(state: State, events: Iterable[Event], now: float) -> list[Action]:
         waits = turns.someone_waits(state)
     if waits:
         state.next_scale_at = min(state.next_scale_at, now + state.settings.quantum_s)
-    actions += _follow(scaling.call_home(state, now), state)
+    actions += _follow(assigning.call_home(state, now), state)
     if _stands_still(state):
         # Whatever the limits say: one call that may go over them is better than none for ever.
-        forced: list[Action] = [*scaling.call_home(state, now, ignore_room=True)]
+        forced: list[Action] = [*assigning.call_home(state, now, ignore_room=True)]
         actions += forced + list(dispatch(state, ignore_room=True))
     return actions
 
@@ -94,8 +94,8 @@ def _take_in(state: State, event: Event, now: float) -> list[Action]:
     match event:
         case CallDone(worker, call, report):
             return _call_done(state, state.workers.get(worker), call, report, now)
-        case WorkerCreated(worker_id, node):
-            return _created(state, state.workers.get(worker_id), node)
+        case WorkerCreated(worker_id):
+            return _created(state, state.workers.get(worker_id), event)
         case WorkerReady(worker_id, setup_s):
             return _ready(state, state.workers.get(worker_id), setup_s, now)
         case WorkerDied(worker_id):
@@ -121,10 +121,11 @@ def _take_in(state: State, event: Event, now: float) -> list[Action]:
     return actions
 
 
-def _created(state: State, worker: Worker | None, node: str) -> list[Action]:
+def _created(state: State, worker: Worker | None, event: WorkerCreated) -> list[Action]:
     if worker is None or worker.state is not WorkerState.STARTING:
         return []
-    worker.node = node
+    worker.node = node = event.node
+    worker.devices = event.devices
     worker.pending = False
     pool = state.pools[worker.pool]
     if pool.done:
@@ -134,7 +135,7 @@ def _created(state: State, worker: Worker | None, node: str) -> list[Action]:
     if status == "preparing":
         worker.go(WorkerState.CREATED)
         return []
-    return [scaling.begin_setup(state, worker)]
+    return [assigning.begin_setup(state, worker)]
 
 
 def _nodes_changed(state: State, nodes: tuple[Node, ...], now: float) -> list[Action]:
@@ -159,7 +160,7 @@ def _wake_waiting(state: State) -> list[Action]:
         if worker.state is not WorkerState.CREATED:
             continue
         if state.nodes_prepared.get((worker.pool, worker.node)) != "preparing":
-            actions.append(scaling.begin_setup(state, worker))
+            actions.append(assigning.begin_setup(state, worker))
     return actions
 
 

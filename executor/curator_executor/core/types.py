@@ -14,6 +14,8 @@ CallId = int
 BlockId = int
 PoolIndex = int
 NodeId = str
+# A GPU on its node, as Ray names it.
+DeviceId = str
 
 # The tasks that the caller handed in; they stay in the driver and are encoded as they are needed.
 SOURCE_BLOCK: BlockId = 0

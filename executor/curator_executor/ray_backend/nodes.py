@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from curator_executor.core.events import Event, NodesChanged, WorkerCreated
-from curator_executor.core.types import Node, PoolSpec
+from curator_executor.core.types import Node, NodeId, PoolSpec
 from curator_executor.ray_backend import cluster
 
 log = logging.getLogger("curator_executor.ray")
@@ -89,11 +91,18 @@ class NodeWatch:
         )
         return [NodesChanged(after)]
 
-    def placement(self, pool: PoolSpec) -> dict[str, Any]:
-        """Options of an actor that keep it to the worker groups of its pool.
+    def placement(self, pool: PoolSpec, node: NodeId) -> dict[str, Any]:
+        """Options of an actor that bring it to a node, or to the worker groups of its pool.
 
-        Where no node has a group, as on a single machine, it may be anywhere.
+        Where no node was chosen and none has a group, as on a single machine, it may be anywhere.
+        A chosen node that others have filled meanwhile, or that has gone, is not insisted on.
         """
+        if node:
+            return {
+                "scheduling_strategy": NodeAffinitySchedulingStrategy(
+                    node, soft=True, _spill_on_unavailable=True
+                )
+            }
         if not pool.worker_groups or not any(node.group for node in self._nodes):
             return {}
         first, *others = (

@@ -42,6 +42,7 @@ from curator_executor.core.types import (
 )
 from curator_executor.ray_backend import blame, faults
 from curator_executor.ray_backend.nodes import NodeWatch
+from curator_executor.ray_backend.prints import LastPrint
 from curator_executor.ray_backend.worker import StageWorker
 from curator_executor.runtime import codec
 from curator_executor.runtime.batch_errors import KEPT_INPUT_BYTES
@@ -103,6 +104,7 @@ class RayWorkerPool:
         self._events: queue.SimpleQueue[Callable[[], Event | None]] = queue.SimpleQueue()
         self._plan_refs: dict[PoolIndex, Any] = {}
         self._actor_class = ray.remote(StageWorker)
+        self._last_print = LastPrint()
 
     def now(self) -> float:
         """Seconds since some moment; never goes back."""
@@ -129,7 +131,7 @@ class RayWorkerPool:
             options["memory"] = need.memory
         if launch.runtime_env:
             options["runtime_env"] = launch.runtime_env
-        options |= self._nodes.placement(launch.spec)
+        options |= self._nodes.placement(launch.spec, action.node)
         handle: Any = self._actor_class.options(**options).remote(
             action.worker, self._paths, self._blame_key(action.worker)
         )
@@ -137,9 +139,9 @@ class RayWorkerPool:
         self._actors[action.worker] = actor
         worker = action.worker
 
-        def created(node: str) -> Event:
-            actor.node = node
-            return WorkerCreated(worker, node)
+        def created(place: tuple[str, tuple[str, ...]]) -> Event:
+            actor.node, devices = place
+            return WorkerCreated(worker, actor.node, devices)
 
         self._watch(worker, handle.where.remote(), created)
 
@@ -170,7 +172,9 @@ class RayWorkerPool:
             self._tell_gone(worker)
             return
 
-        def stopped(problem: str) -> Event:
+        def stopped(end: tuple[str, float]) -> Event:
+            problem, since_print_s = end
+            self._last_print.note(since_print_s)
             if problem:
                 log.warning("teardown worker=%d problem=%s", worker, problem)
             self._end(worker)
@@ -378,9 +382,10 @@ class RayWorkerPool:
                 return self._nodes.with_news(events)
 
     def close(self) -> None:
-        """Kill the actors that are left; drop every reference."""
+        """Kill the actors that are left, drop every reference, wait for what was printed."""
         for worker in list(self._actors):
             self._end(worker)
         self._blocks.clear()
         self._block_bytes.clear()
         self._plan_refs.clear()
+        self._last_print.wait_until_here()

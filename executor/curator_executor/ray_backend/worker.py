@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from curator_executor.core.types import CallReport
-from curator_executor.ray_backend import blame
+from curator_executor.ray_backend import blame, prints
 from curator_executor.runtime.host import Piece, PoolHost, PoolPlan, SetupError
 
 # Objects made and not freed before the youngest generation is looked at.
@@ -30,11 +30,12 @@ class StageWorker:
             if path not in sys.path:
                 sys.path.insert(0, path)
 
-    def where(self) -> str:
-        """Id of the node that this process is on."""
+    def where(self) -> tuple[str, tuple[str, ...]]:
+        """Id of the node that this process is on, and the GPUs that Ray gave it there."""
         import ray
 
-        return str(ray.get_runtime_context().get_node_id())
+        devices = tuple(str(name) for name in ray.get_gpu_ids())
+        return str(ray.get_runtime_context().get_node_id()), devices
 
     def setup(self, pool: int, plan: PoolPlan, node: str, node_setup: bool, teardown: int) -> Any:
         """Set up a pool's stages; the seconds it took, or what went wrong."""
@@ -79,11 +80,13 @@ class StageWorker:
         """Leave word of the running stage where it outlives this process."""
         blame.note(self.blame_key, stage)
 
-    def teardown(self) -> str:
-        """Tear down all stages; what went wrong, or ""."""
+    def teardown(self) -> tuple[str, float]:
+        """Tear down all stages; what went wrong, or "", and seconds since something was printed."""
         for pool in list(self.hosts):
             self._tear_down(pool)
-        return "; ".join(self.problems)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return "; ".join(self.problems), prints.seconds_since_print()
 
     def _tear_down(self, pool: int) -> None:
         """Tear a pool's stages down; what goes wrong is told when the worker ends."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import ceil
 
 from curator_executor.core.actions import SetupWorker, StartWorker
 from curator_executor.core.events import (
@@ -24,6 +25,7 @@ from curator_executor.core.types import (
     BlockId,
     Call,
     CallReport,
+    DeviceId,
     Node,
     NodeId,
     PoolIndex,
@@ -31,7 +33,7 @@ from curator_executor.core.types import (
     Segment,
     WorkerId,
 )
-from curator_executor.simulation.autoscaler import Autoscaler, Autoscaling, fits
+from curator_executor.simulation.autoscaler import SMALLEST_NUMBER, Autoscaler, Autoscaling, fits
 from curator_executor.simulation.clock import SimulatedClock
 from curator_executor.simulation.ledger import Ledger, StagedBatch
 from curator_executor.simulation.runner import Outputs
@@ -157,7 +159,7 @@ class SimulatedPool:
         """Bring up a process as soon as its resources are free."""
         if action.worker in self._calls:
             raise ContractBroken(f"{action}: there was a worker of this number")
-        worker = SimulatedWorker(action.worker, action.pool, self)
+        worker = SimulatedWorker(action.worker, action.pool, self, planned=action.node)
         self._workers[action.worker] = worker
         self._known_to_driver.add(action.worker)
         self._calls[action.worker] = 0
@@ -166,10 +168,12 @@ class SimulatedPool:
 
     def _place_waiting(self) -> None:
         for worker in list(self._waiting):
-            node = self._node_with_room(worker)
-            if node is not None:
-                self._waiting.remove(worker)
-                worker.place(node)
+            for node in self._nodes_for(worker):
+                devices = self._free_devices(node, self.pools[worker.pool])
+                if devices is not None:
+                    self._waiting.remove(worker)
+                    worker.place(node.id, devices)
+                    break
         waiting = [self.pools[worker.pool] for worker in self._waiting]
         needs = [(pool.need, pool.worker_groups) for pool in waiting]
         for new in self._autoscaler.wanted(needs, self._nodes):
@@ -180,13 +184,34 @@ class SimulatedPool:
         self._came.append(node)
         self._change_nodes((*self._nodes, node))
 
-    def _node_with_room(self, worker: SimulatedWorker) -> str | None:
+    def _nodes_for(self, worker: SimulatedWorker) -> list[Node]:
+        """Nodes where it may go: the planned one alone, as long as that is there."""
         pool = self.pools[worker.pool]
-        for node in self._nodes:
-            there = [self.pools[other].need for other in self._pools_on(node.id)]
-            if fits(node, there, pool.need, pool.worker_groups):
-                return node.id
-        return None
+        planned = [node for node in self._nodes if node.id == worker.planned]
+        return [
+            node
+            for node in planned or self._nodes
+            if fits(
+                node,
+                [self.pools[other].need for other in self._pools_on(node.id)],
+                pool.need,
+                pool.worker_groups,
+            )
+        ]
+
+    def _free_devices(self, node: Node, pool: PoolSpec) -> tuple[DeviceId, ...] | None:
+        """GPUs of a node that a worker gets; None if what is left lies in too small pieces."""
+        left = {str(at): 1.0 for at in range(int(node.gpus))}
+        for other in self._workers.values():
+            if other.node == node.id:
+                for name in other.devices:
+                    left[name] -= min(1.0, self.pools[other.pool].need.gpus)
+        need = pool.need.gpus
+        able = [name for name, rest in left.items() if rest + SMALLEST_NUMBER >= min(1.0, need)]
+        # Ray takes the fullest one.
+        able.sort(key=left.__getitem__, reverse=self.workload.spreads_gpus)
+        count = ceil(need)
+        return tuple(able[:count]) if len(able) >= count else None
 
     def _pools_on(self, node: NodeId) -> list[PoolIndex]:
         return [worker.pool for worker in self._workers.values() if worker.node == node]

@@ -26,6 +26,7 @@ from curator_executor.core.types import (
     BatchError,
     Call,
     CallReport,
+    DeviceId,
     NodeId,
     PoolIndex,
     WorkerId,
@@ -96,7 +97,9 @@ class SimulatedWorker:
     number: WorkerId
     pool: PoolIndex
     world: World
+    planned: NodeId = ""
     node: NodeId = ""
+    devices: tuple[DeviceId, ...] = ()
     alive: bool = True
     hosted: set[PoolIndex] = field(default_factory=set)
     held: dict[PoolIndex, deque[_Held]] = field(default_factory=dict)
@@ -109,9 +112,10 @@ class SimulatedWorker:
 
     # Life ----------------------------------------------------------------------------------
 
-    def place(self, node: NodeId) -> None:
+    def place(self, node: NodeId, devices: tuple[DeviceId, ...]) -> None:
         """Its resources are there: the process comes up."""
         self.node = node
+        self.devices = devices
         world = self.world
         faults = world.workload.faults
         if self.number in faults.dies_at:
@@ -124,7 +128,7 @@ class SimulatedWorker:
     def _created(self) -> None:
         if self.alive:
             self.busy = False
-            self.world.tell(self, WorkerCreated(self.number, self.node))
+            self.world.tell(self, WorkerCreated(self.number, self.node, self.devices))
             self._next()
 
     def _die_at_random(self) -> None:

@@ -100,6 +100,7 @@ class Workload:
         teardown_s: seconds to tear down.
         latency_s: seconds until the driver hears of something.
         target_call_s: work that one call aims at; a call comes back after ten times that.
+        spreads_gpus: shares go to the emptiest GPU that has room, not to the fullest as with Ray.
         seed: of everything random.
     """
 
@@ -111,6 +112,7 @@ class Workload:
     teardown_s: float = 0.05
     latency_s: float = 0.001
     target_call_s: float = 0.1
+    spreads_gpus: bool = False
     seed: int = 0
 
     def source(self) -> list[TaskPath]:

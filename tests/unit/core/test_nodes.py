@@ -13,7 +13,7 @@ from curator_executor.core.events import (
     WorkerCreated,
     WorkerReady,
 )
-from curator_executor.core.sizing import Room
+from curator_executor.core.room import Room
 from curator_executor.core.state import State
 from curator_executor.core.turns import active_workers, pending_workers, someone_waits
 from curator_executor.core.types import Need, Node, NodeGroup

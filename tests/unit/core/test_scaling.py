@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from curator_executor.core.actions import SetupWorker, StartWorker, StopWorker
+from curator_executor.core.assigning import call_home
 from curator_executor.core.events import NodesChanged, WorkerCreated, WorkerReady, WorkerStopped
 from curator_executor.core.invariants import check
 from curator_executor.core.lifecycle import WorkerState
-from curator_executor.core.scaling import call_home
 from curator_executor.core.state import CoreSettings, State, Worker
 from curator_executor.core.turns import has_input, is_runnable, may_share
 from curator_executor.core.types import Call, Need, Node, Unit

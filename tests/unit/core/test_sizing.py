@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from curator_executor.core.fusion import plan_pools
+from curator_executor.core.room import Room
 from curator_executor.core.sizing import (
     PoolLoad,
-    Room,
     Sizing,
     check_fits,
     check_pools_fit,

@@ -80,14 +80,19 @@ def test_nodes_that_cannot_be_read_are_taken_to_be_the_same() -> None:
 def test_workers_are_kept_to_their_groups_by_either_label() -> None:
     world = World(ONE, TWO)
     world.watch.nodes()
-    assert world.watch.placement(pool()) == {}
-    assert world.watch.placement(pool("big", "huge")) == {
+    assert world.watch.placement(pool(), "") == {}
+    assert world.watch.placement(pool("big", "huge"), "") == {
         "label_selector": {"curator.dev/worker-group": "in(big,huge)"},
         "fallback_strategy": [{"label_selector": {"ray.io/node-group": "in(big,huge)"}}],
     }
 
 
+def test_a_chosen_node_is_asked_for_and_not_insisted_on() -> None:
+    asked = World(ONE, TWO).watch.placement(pool("big"), "a" * 56)["scheduling_strategy"]
+    assert (asked.node_id, asked.soft, asked._spill_on_unavailable) == ("a" * 56, True, True)
+
+
 def test_groups_are_not_looked_at_where_no_node_has_one() -> None:
     world = World(ONE)
     world.watch.nodes()
-    assert world.watch.placement(pool("big")) == {}
+    assert world.watch.placement(pool("big"), "") == {}

@@ -10,7 +10,7 @@ slowest.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from curator_executor.core.allocation.loads import dearest_load, serving_load
@@ -83,10 +83,12 @@ def allocate(demands: Sequence[Demand], nodes: Sequence[Node]) -> Allocation:
         An allocation for which every node is large enough. A stage of which no worker fits has
         none, and the rate is 0 then.
     """
-    return _Solver(demands, nodes).solved()
+    return Solver(demands, nodes).solved()
 
 
-class _Solver:
+class Solver:
+    """One search for one set of demands and nodes."""
+
     def __init__(self, demands: Sequence[Demand], nodes: Sequence[Node]) -> None:
         self._stages = range(len(demands))
         self._wants = [want_of(each.need) for each in demands]
@@ -107,6 +109,7 @@ class _Solver:
         self._tried = 0
 
     def solved(self) -> Allocation:
+        """The best that is found for empty nodes."""
         self._place_least()
         base = list(self._loads)
         kinds: dict[tuple[Left, tuple[bool, ...]], list[int]] = {}
@@ -130,6 +133,24 @@ class _Solver:
                 few -= len(mine)
                 loose |= dict.fromkeys(mine, known)
         self._improve(loose, base)
+        return self._filled()
+
+    def kept(self, running: Mapping[NodeId, Load]) -> Allocation:
+        """What runs, as far as it is allowed and fits, and what there is room for besides."""
+        for node, name in enumerate(self._ids):
+            load = running.get(name)
+            if load is None or not any(load):
+                continue
+            rooms = [m - n for m, n in zip(self._most, self._counts, strict=True)]
+            may = zip(load, rooms, self._may[node], strict=True)
+            allowed = tuple(max(0, min(n, room)) if may else 0 for n, room, may in may)
+            if packed(self._left[node], allowed, self._wants) is not None:
+                self._load(node, allowed)
+        self._place_least()
+        return self._filled()
+
+    def _filled(self) -> Allocation:
+        """What is loaded, and what there is room for besides."""
         self._fill()
         rates = [n / c for n, c in zip(self._counts, self._costs, strict=True)]
         return Allocation(

@@ -1,0 +1,150 @@
+"""On which node each worker is to be, and what happens where workers are elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from curator_executor.core.actions import Action, StartWorker, StopWorker
+from curator_executor.core.allocation.change import reallocate
+from curator_executor.core.allocation.solve import Demand
+from curator_executor.core.events import (
+    NodesChanged,
+    WorkerCreated,
+    WorkerDied,
+    WorkerReady,
+    WorkerStopped,
+)
+from curator_executor.core.lifecycle import WorkerState
+from curator_executor.core.planning import places_matter, plan
+from curator_executor.core.room import Room
+from curator_executor.core.sizing import PoolLoad
+from curator_executor.core.state import State
+from curator_executor.core.types import Need, Node, PoolSpec, StageSpec
+from tests.unit.core.states import after, done, run_of
+
+GPU = Need(1.0, 1.0)
+
+
+def load(index: int, need: Need = GPU, **options: Any) -> PoolLoad:
+    values: dict[str, Any] = {"fixed": None, "most": 1000, "least": 0, "cost_s": 1.0}
+    values["rank"] = (0, index)
+    return PoolLoad(index=index, need=need, **(values | options))
+
+
+def nodes(*gpus: float, cpus: float = 8.0) -> list[Node]:
+    return [Node(f"n{at}", cpus, each) for at, each in enumerate(gpus)]
+
+
+def test_places_matter_with_gpus_or_unlike_workers_on_several_nodes() -> None:
+    def pools(*needs: Need) -> list[PoolSpec]:
+        return [PoolSpec(at, (StageSpec(at, f"s{at}"),), need) for at, need in enumerate(needs)]
+
+    one, two = Need(1.0), Need(2.0)
+    assert places_matter(pools(GPU), nodes(1))
+    assert places_matter(pools(one, two), nodes(0, 0))
+    assert not places_matter(pools(one, two), nodes(0))
+    assert not places_matter(pools(one, one), nodes(0, 0))
+
+
+def test_each_worker_has_its_node_and_each_count_its_reason() -> None:
+    loads = [load(0, Need(1.0), cost_s=0.1), load(1, cost_s=1.0), load(2, Need(1.0), fixed=2)]
+    found = plan(loads, nodes(0, 4), {}, {})
+    assert found.places is not None
+    assert found.places[1] == {"n1": 4}
+    assert sum(found.places[2].values()) == 2
+    assert found.wanted[1] == 4
+    assert found.reason[1] == "slowest stage"
+    assert found.reason[2] == "pinned"
+    assert found.reason[0] == "keeps up with the slowest stage"
+
+
+def test_what_runs_stays_where_it_is_when_nothing_is_much_better() -> None:
+    running = {"n1": {0: 1, 1: 1}, "n0": {0: 1}}
+    found = plan([load(0), load(1, cost_s=0.98)], nodes(2, 2), running, {})
+    assert found.places is not None
+    assert found.places == {0: {"n0": 1, "n1": 1}, 1: {"n0": 1, "n1": 1}}
+
+
+def test_workers_move_when_that_is_worth_it_and_as_few_as_can_be() -> None:
+    demands = [Demand(GPU, 1.0), Demand(GPU, 3.0)]
+    running = {"n0": (2, 0), "n1": (1, 1)}
+    found = reallocate(demands, nodes(2, 2), running)
+    assert found.counts == (1, 3)
+    assert found.places in ({"n0": (0, 2), "n1": (1, 1)}, {"n0": (1, 1), "n1": (0, 2)})
+
+
+def test_pools_take_turns_where_the_gpus_are_fewer_than_the_stages() -> None:
+    loads = [load(0, rank=(3, 0)), load(1, rank=(1, 1)), load(2, rank=(2, 2))]
+    found = plan(loads, nodes(1), {}, {})
+    assert (found.wanted, found.take_turns) == ({0: 0, 1: 1, 2: 0}, True)
+    assert found.reason[0] == "waits for its turn: more stages than resources"
+
+
+def test_a_worker_that_alone_can_go_on_keeps_its_node_whatever_would_be_better() -> None:
+    loads = [load(0, Need(8.0)), load(1, Need(1.0), fixed=1)]
+    found = plan(loads, nodes(0, 0), {"n0": {1: 1}}, {1: "n0"})
+    assert found.places == {0: {"n1": 1}, 1: {"n0": 1}}
+
+
+@pytest.mark.parametrize(
+    ("devices", "fits"),
+    [((("0",), ("0",)), True), ((("0",), ("1",)), False)],
+    ids=["on one device", "on two"],
+)
+def test_a_whole_gpu_is_one_that_nobody_has_a_share_of(
+    devices: tuple[tuple[str], ...], fits: bool
+) -> None:
+    room = Room(nodes(2))
+    for names in devices:
+        assert room.place(Need(1.0, 0.5), node="n0", devices=names)
+    assert (room.place(GPU) is not None) is fits
+
+
+def test_shares_whose_device_is_not_known_are_counted_as_ray_packs_them() -> None:
+    room = Room(nodes(2))
+    placed = [room.place(Need(0.1, share)) for share in (0.6, 0.6, 0.4, 0.4)]
+    assert all(placed)
+    assert room.place(Need(0.1, 0.1)) is None
+
+
+def two_shares_on_two_devices() -> State:
+    """Node with two GPUs, half of each taken; the second stage needs a whole one."""
+    half = {"need": Need(1.0, 0.5), "fixed_workers": 2}
+    state = run_of(half, {"need": GPU}, tasks=50)
+    state.nodes = tuple(nodes(2))
+    after(state, now=0.0)
+    after(state, WorkerCreated(2, "n0", ("0",)), WorkerCreated(3, "n0", ("1",)))
+    after(state, WorkerReady(2, 0.1), WorkerReady(3, 0.1))
+    return state
+
+
+def test_whole_gpus_are_started_before_shares_so_that_ray_packs_as_planned() -> None:
+    state = run_of({"need": Need(1.0, 0.5), "fixed_workers": 2}, {"need": GPU}, tasks=50)
+    state.nodes = tuple(nodes(2))
+    starts = [each for each in after(state, now=0.0) if isinstance(each, StartWorker)]
+    assert [(each.pool, each.node) for each in starts] == [(1, "n0"), (0, "n0"), (0, "n0")]
+
+
+def test_a_share_moves_off_a_gpu_that_is_needed_whole_and_comes_back_beside_the_other() -> None:
+    state = two_shares_on_two_devices()
+    after(state, WorkerDied(1, "its process is gone"))  # and 0.5 is left of each GPU
+    (moving,) = [worker for worker in state.workers.values() if worker.moves]
+    assert moving.state is WorkerState.DRAINING
+    actions: list[Action] = []
+    while moving.calls:  # it finishes what it has
+        actions = after(state, done(moving.calls[0]), now=2.0)
+    assert StopWorker(moving.id, "its resources are needed elsewhere") in actions
+    actions = after(state, WorkerStopped(moving.id), now=3.0)
+    assert [each.pool for each in actions if isinstance(each, StartWorker)] == [1, 0]
+
+
+def test_workers_on_a_node_that_joins_are_started_there() -> None:
+    state = run_of({"need": GPU}, tasks=50)
+    state.nodes = tuple(nodes(1))
+    after(state, now=0.0)
+    actions = after(state, NodesChanged(tuple(nodes(1, 3))))
+    starts = Counter(each.node for each in actions if isinstance(each, StartWorker))
+    assert starts == {"n1": 3}
