@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
 
 from curator_executor.cli.kube.arguments import CLUSTER_EXIT_CODES, add_cluster_commands
+from curator_executor.cli.simulate_arguments import add_cluster, add_simulate
 
 EXIT_CODES = """\
 exit codes:
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_validate(commands)
     _add_plan(commands)
+    add_simulate(partial(_command, commands), _add_settings, _positive, _seconds)
     _add_debug(commands)
     add_cluster_commands(partial(_command, commands, epilog=CLUSTER_EXIT_CODES), _positive)
     return top
@@ -190,6 +192,7 @@ def _add_validate(commands: Commands) -> None:
 def _add_plan(commands: Commands) -> None:
     command = _command(commands, "plan", "show what would run here and why; start nothing")
     _add_settings(command)
+    add_cluster(command)
 
 
 def _add_debug(commands: Commands) -> None:

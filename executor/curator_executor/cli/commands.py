@@ -9,6 +9,7 @@ from curator_executor.cli.outcome import exit_code_of_command
 from curator_executor.cli.plan import show_plan
 from curator_executor.cli.run import run_pipeline
 from curator_executor.cli.services import Services
+from curator_executor.cli.simulate import simulate_pipeline
 from curator_executor.cli.validate import validate_manifests
 
 
@@ -23,6 +24,7 @@ def run_command(options: Namespace, services: Services) -> int:
         "run": run_pipeline,
         "validate": validate_manifests,
         "plan": show_plan,
+        "simulate": simulate_pipeline,
         "debug": debug_batch,
     }
     command = commands[options.command]

@@ -1,4 +1,4 @@
-"""`curator plan`: what would run on this machine, and why; nothing is started."""
+"""`curator plan`: what would run here, or on `--nodes`, and why; nothing is started."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from curator_executor.cli.forecast_view import show_forecast
 from curator_executor.cli.machine import Machine, this_machine
 from curator_executor.cli.outcome import OK, REFUSED
 from curator_executor.cli.prepare import Prepared, prepare
@@ -27,7 +28,7 @@ _BESIDE_NAME_AND_NEEDS = 27
 
 
 def show_plan(options: Namespace, services: Services) -> int:
-    """Print the plan; 2 if a stage does not fit on this machine, since `run` would refuse it.
+    """Print the plan; 2 if a stage does not fit, since `run` would refuse it.
 
     Raises:
         ManifestError: the manifest is wrong.
@@ -35,6 +36,8 @@ def show_plan(options: Namespace, services: Services) -> int:
     """
     prepared = prepare(services.load(Path(options.manifest)), options, services)
     pools = pools_of(prepared)
+    if options.nodes:
+        return REFUSED if show_forecast(Console(), prepared, pools, options) is None else OK
     machine = this_machine()
     node = node_of(machine, prepared.settings)
     console = Console()

@@ -5,6 +5,7 @@ Called by tests, and by anybody who wants to know how a pipeline would do on oth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from curator_executor.core import invariants
@@ -59,6 +60,7 @@ class Simulation:
         most_steps: the run fails after so many.
         drain_s: seconds that workers get to end on failure.
         autoscaling: nodes that come when workers wait for them, and go when idle.
+        checks: whether every invariant is checked at every step.
     """
 
     workload: Workload
@@ -69,10 +71,17 @@ class Simulation:
     most_steps: int = 100_000
     drain_s: float = 3.0
     autoscaling: Autoscaling = field(default_factory=Autoscaling)
+    checks: bool = True
 
 
-def simulate(run: Simulation) -> SimulationResult:
+def simulate(
+    run: Simulation, watch: Callable[[State, float], None] | None = None
+) -> SimulationResult:
     """Run to the end.
+
+    Args:
+        run: what to simulate.
+        watch: called after each step with the state and the virtual time.
 
     Raises:
         Violation: an invariant of the core does not hold.
@@ -95,7 +104,10 @@ def simulate(run: Simulation) -> SimulationResult:
         steps += 1
         if steps > run.most_steps:
             raise TooManySteps(f"{steps} steps, {workers.now():.1f} virtual seconds")
-        invariants.check(state)
+        if run.checks:
+            invariants.check(state)
+        if watch is not None:
+            watch(state, workers.now())
 
     Loop(state, workers, drain_s=run.drain_s, check=check).run()
     result = SimulationResult(

@@ -57,7 +57,7 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"curator \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("command", ["run", "validate", "plan", "debug"])
+@pytest.mark.parametrize("command", ["run", "validate", "plan", "simulate", "debug"])
 def test_help_of_each_command_lists_the_exit_codes(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +66,7 @@ def test_help_of_each_command_lists_the_exit_codes(
     assert EXIT_CODES.strip() in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["run", "validate", "plan", "debug"])
+@pytest.mark.parametrize("command", ["run", "validate", "plan", "simulate", "debug"])
 def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])

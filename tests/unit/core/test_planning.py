@@ -50,7 +50,11 @@ def test_places_matter_with_gpus_or_unlike_workers_on_several_nodes() -> None:
 
 
 def test_each_worker_has_its_node_and_each_count_its_reason() -> None:
-    loads = [load(0, Need(1.0), cost_s=0.1), load(1, cost_s=1.0), load(2, Need(1.0), fixed=2)]
+    loads = [
+        load(0, Need(1.0), cost_s=0.5),
+        load(1, cost_s=1.0),
+        load(2, Need(1.0), fixed=2, cost_s=0.1),
+    ]
     found = plan(loads, nodes(0, 4), {}, {})
     assert found.places is not None
     assert found.places[1] == {"n1": 4}
@@ -59,6 +63,19 @@ def test_each_worker_has_its_node_and_each_count_its_reason() -> None:
     assert found.reason[1] == "slowest stage"
     assert found.reason[2] == "pinned"
     assert found.reason[0] == "keeps up with the slowest stage"
+    assert found.places[0] == {"n0": found.wanted[0]}
+
+
+def test_no_worker_is_started_that_would_have_nothing_to_do() -> None:
+    """Four GPUs let 4 inputs a second through; two readers would do, three are there to spare."""
+    found = plan([load(0, Need(1.0), cost_s=0.5), load(1)], nodes(0, 4, cpus=64.0), {}, {})
+    assert found.wanted == {0: 3, 1: 4}
+
+
+def test_workers_that_have_had_nothing_to_do_for_long_are_let_go() -> None:
+    running = {"n0": {0: 40}, "n1": {0: 20, 1: 4}}
+    found = plan([load(0, Need(1.0), cost_s=0.5), load(1)], nodes(0, 4, cpus=64.0), running, {})
+    assert found.places == {0: {"n0": 3}, 1: {"n1": 4}}
 
 
 def test_what_runs_stays_where_it_is_when_nothing_is_much_better() -> None:

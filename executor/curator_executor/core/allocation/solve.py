@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from curator_executor.core.allocation.loads import dearest_load, serving_load
 from curator_executor.core.allocation.rate_programme import RateProgramme
@@ -36,6 +37,9 @@ _TRIES = 3_000
 # So many nodes, of the kinds that hold the rate back, are loaded again one at a time though the
 # programme was content with them; of others only those left over.
 _FEW = 24
+# Stages get workers until they are so many times as fast as one that can have no more: batches take
+# unequal time, and an idle core does no harm.
+_TO_SPARE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,8 @@ class Solver:
         self._costs = [max(each.cost_s / self._unit, 1e-9) for each in demands]
         self._least = [min(each.least, each.most) for each in demands]
         self._most = [each.most for each in demands]
+        # What needs no device goes where there are few, other things being equal.
+        nodes = sorted(nodes, key=lambda node: node.gpus)
         self._ids = [node.id for node in nodes]
         self._empty = [left_of(node) for node in nodes]
         self._left = list(self._empty)
@@ -150,7 +156,8 @@ class Solver:
         return self._filled()
 
     def _filled(self) -> Allocation:
-        """What is loaded, and what there is room for besides."""
+        """What is loaded without what would be idle, and what there is room for besides."""
+        self._trim()
         self._fill()
         rates = [n / c for n, c in zip(self._counts, self._costs, strict=True)]
         return Allocation(
@@ -296,11 +303,46 @@ class Solver:
         """Rates of the stages that may have more workers, the slowest first: more is better."""
         return sorted(counts[i] / self._costs[i] for i in self._stages if counts[i] < self._most[i])
 
+    def _trim(self) -> None:
+        """Take workers off stages that have many times what the slowest one lets through."""
+        rates = [n / c for n, c in zip(self._counts, self._costs, strict=True)]
+        held_up = [
+            rates[i]
+            for i in self._stages
+            if rates[i] > 0 and (self._counts[i] < self._most[i] or self._is_pinned(i))
+        ]
+        slowest = min(held_up, default=float("inf"))
+        for i in self._stages:
+            if rates[i] <= slowest * _TO_SPARE * _TO_SPARE:
+                continue
+            enough = max(1, self._least[i], ceil(slowest * _TO_SPARE * self._costs[i]))
+            for node in reversed(range(len(self._ids))):
+                less = min(self._loads[node][i], self._counts[i] - enough)
+                if less <= 0:
+                    continue
+                load = tuple(n - less * (j == i) for j, n in enumerate(self._loads[node]))
+                left = packed(self._empty[node], load, self._wants)
+                if left is not None:  # it is what was there, less something
+                    self._loads[node], self._left[node] = load, left
+                    self._counts[i] -= less
+
     def _fill(self) -> None:
-        """Give the slowest stage one more worker, wherever it fits, until nothing fits."""
+        """Give the slowest stage one more worker, wherever it fits, until nothing fits.
+
+        Stages that are faster by a good deal than one that can have no more get none either: they
+        would have nothing to do.
+        """
         waiting = {i: 0 for i in self._stages if self._counts[i] < self._most[i]}
+        enough = min(
+            (self._counts[i] / self._costs[i] for i in self._stages if self._is_pinned(i)),
+            default=float("inf"),
+        )
         while waiting:
             slowest = min(waiting, key=lambda i: (self._counts[i] / self._costs[i], -i))
+            if self._counts[slowest] and (
+                self._counts[slowest] / self._costs[slowest] >= enough * _TO_SPARE
+            ):
+                return
             node = waiting[slowest]
             while node < len(self._ids) and not (
                 self._may[node][slowest] and self._left[node].fits(self._wants[slowest])
@@ -309,10 +351,15 @@ class Solver:
             waiting[slowest] = node
             if node == len(self._ids):
                 del waiting[slowest]
+                if self._counts[slowest]:
+                    enough = min(enough, self._counts[slowest] / self._costs[slowest])
                 continue
             self._load(node, tuple(int(j == slowest) for j in self._stages))
             if self._counts[slowest] >= self._most[slowest]:
                 del waiting[slowest]
+
+    def _is_pinned(self, stage: int) -> bool:
+        return 0 < self._least[stage] == self._most[stage]
 
 
 def _sum(*counts: Sequence[int]) -> list[int]:

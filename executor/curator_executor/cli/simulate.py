@@ -1,0 +1,145 @@
+"""`curator simulate`: how a pipeline would do on a cluster that is described, in virtual time."""
+
+from __future__ import annotations
+
+import random
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from curator_executor.cli.described import costs_from, nodes_from
+from curator_executor.cli.forecast_view import show_forecast
+from curator_executor.cli.outcome import OK, REFUSED
+from curator_executor.cli.plan import pools_of
+from curator_executor.cli.prepare import Prepared, prepare
+from curator_executor.cli.services import Services
+from curator_executor.core.state import CoreSettings
+from curator_executor.core.types import Node, StageSpec
+from curator_executor.simulation.forecast import Forecast, StageCost
+from curator_executor.simulation.simulate import Simulation
+from curator_executor.simulation.timeline import Timeline, run_timeline
+from curator_executor.simulation.workload import Faults, StageWork, Workload
+from curator_executor.sinks.formatting import format_duration, format_rate
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_COLUMNS = 60
+MOST_STEPS = 10_000_000
+
+
+def simulate_pipeline(options: Namespace, services: Services) -> int:
+    """Print the forecast, then what a simulated run makes of it.
+
+    Raises:
+        ManifestError: the manifest is wrong.
+        CommandError: an option is wrong.
+    """
+    prepared = prepare(services.load(Path(options.manifest)), options, services)
+    pools = pools_of(prepared)
+    nodes = nodes_from(
+        options, prepared.pipeline.worker_groups, prepared.settings.cpu_allocation_percentage
+    )
+    stages = [stage for pool in pools for stage in pool.stages]
+    costs, _ = costs_from(options, stages)
+    console = Console()
+    found = show_forecast(console, prepared, pools, options)
+    if found is None:
+        return REFUSED
+    if options.inputs:
+        run = Simulation(
+            workload_of(stages, costs, options, nodes),
+            nodes=_first_nodes(options, nodes),
+            settings=_settings(prepared),
+            fuse=any(len(pool.stages) > 1 for pool in pools),
+            most_steps=MOST_STEPS,
+        )
+        timeline = run_timeline(run)
+        _show_run(console, timeline, found, options.inputs)
+    return OK
+
+
+def workload_of(
+    stages: Sequence[StageSpec],
+    costs: Sequence[StageCost],
+    options: Namespace,
+    nodes: Sequence[Node],
+) -> Workload:
+    """What simulated workers do, and what goes wrong."""
+    work = tuple(
+        StageWork(
+            batch_s=costs[stage.index].seconds * stage.batch_size,
+            jitter=options.jitter,
+            fan_out=max(1, round(costs[stage.index].outputs)),
+            keep=min(1.0, costs[stage.index].outputs),
+            setup_s=costs[stage.index].setup_s,
+        )
+        for stage in stages
+    )
+    faults = _faults(options, nodes)
+    return Workload(tuple(stages), work, options.inputs, faults=faults, seed=options.seed)
+
+
+def _first_nodes(options: Namespace, nodes: Sequence[Node]) -> tuple[Node, ...]:
+    late = _late(options, nodes)
+    return tuple(node for node in nodes if node not in late) or tuple(nodes[:1])
+
+
+def _late(options: Namespace, nodes: Sequence[Node]) -> list[Node]:
+    return list(nodes[1:]) if options.nodes_every else []
+
+
+def _faults(options: Namespace, nodes: Sequence[Node]) -> Faults:
+    """Nodes that come one by one, and a share of them that goes for good at some time."""
+    there = list(_first_nodes(options, nodes))
+    at: list[tuple[float, tuple[Node, ...]]] = []
+    for number, node in enumerate(_late(options, nodes), start=1):
+        there.append(node)
+        at.append((number * options.nodes_every, tuple(there)))
+    if options.lose:
+        share, when = options.lose
+        dice = random.Random(options.seed)
+        gone = set(dice.sample(range(len(nodes)), round(share * len(nodes))))
+        left = tuple(node for place, node in enumerate(nodes) if place not in gone)
+        before = [each for each in at if each[0] < when]
+        at = [*before, (when, left)]
+    return Faults(
+        straggle=options.stragglers,
+        mean_life_s=options.worker_life,
+        most_deaths=1_000,
+        nodes_at=tuple(at),
+    )
+
+
+def _settings(prepared: Prepared) -> CoreSettings:
+    return CoreSettings(
+        max_workers_per_stage=prepared.settings.max_workers_per_stage,
+        autoscale_interval_s=float(prepared.settings.autoscale_interval_s),
+    )
+
+
+def _show_run(console: Console, run: Timeline, found: Forecast, inputs: int) -> None:
+    rate = inputs / run.seconds if run.seconds else 0.0
+    console.print()
+    share = f", {rate / found.rate:.0%} of the steady rate" if found.rate else ""
+    console.print(
+        f"Simulated: {inputs:,} inputs in {format_duration(run.seconds)} "
+        f"({format_rate(rate)}/s{share})"
+    )
+    console.print(f"Workers started: {run.started:,}, of them lost: {run.died:,}")
+    if run.gpus:
+        used = sum(run.gpu_use) / max(1, len(run.gpu_use))
+        console.print(f"GPUs at work: {used:.0%} in the mean")
+        console.print(Text(f"  {_curve(run.gpu_use)}"))
+        end = format_duration(run.seconds)
+        console.print(Text(f"  0{end:>{_COLUMNS - 1}}", "dim"))
+
+
+def _curve(values: Sequence[float]) -> str:
+    step = max(1.0, len(values) / _COLUMNS)
+    heights = []
+    for column in range(min(_COLUMNS, len(values))):
+        part = values[int(column * step) : max(int(column * step) + 1, int((column + 1) * step))]
+        heights.append(sum(part) / len(part))
+    return "".join(_BLOCKS[min(8, round(height * 8))] for height in heights)
