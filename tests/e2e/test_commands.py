@@ -46,7 +46,8 @@ def test_code_is_submitted_watched_read_and_run_again(team: Team, tmp_path: Path
 
 def _without_code(team: Team, path: Path) -> str:
     """The manifest of a pipeline whose stages are in no image and on no volume."""
-    given = pipeline(NAME, numbers(NUMBERS // 2, 2, 0.5), image=team.image)
+    # Twenty seconds of work for two workers: the operator looks at least twice on the way.
+    given = pipeline(NAME, numbers(NUMBERS // 2, 2, 1.0), image=team.image)
     cluster = given["spec"]["cluster"]
     del cluster["env"]
     for field in ("volumes", "volumeMounts"):
