@@ -8,9 +8,10 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curator_executor.core.allocation.change import GOOD_ENOUGH, reallocate
 from curator_executor.core.allocation.moves import moves, settled
 from curator_executor.core.allocation.room import UNIT, left_of, packed, want_of
 from curator_executor.core.allocation.solve import Allocation, Demand, allocate
@@ -263,3 +264,18 @@ def test_settling_changes_neither_counts_nor_limits_and_moves_no_more(
     places = settled(planned.places, nodes, running)
     _check(demands, nodes, replace(planned, places=places))
     assert moves(places, running) <= moves(planned.places, running)
+
+
+@settings(max_examples=300)
+@given(DEMANDS, NODES, st.randoms(use_true_random=False))
+def test_from_what_runs_comes_nothing_over_committed_and_nearly_the_best(
+    demands: list[Demand], nodes: list[Node], dice: Random
+) -> None:
+    """What runs was planned for other costs, and a node of it may be gone."""
+    others = [replace(each, cost_s=dice.choice([0.1, 1.0, 3.0])) for each in demands]
+    before = [*nodes, Node("gone", 4, 1)]
+    found = reallocate(demands, nodes, allocate(others, before).places)
+    _check(demands, nodes, found)
+    best = allocate(demands, nodes)
+    if all(count < each.most for count, each in zip(best.counts, demands, strict=True)):
+        assert found.rate >= GOOD_ENOUGH * best.rate * (1 - 1e-9)

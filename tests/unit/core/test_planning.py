@@ -165,3 +165,23 @@ def test_workers_on_a_node_that_joins_are_started_there() -> None:
     actions = after(state, NodesChanged(tuple(nodes(1, 3))))
     starts = Counter(each.node for each in actions if isinstance(each, StartWorker))
     assert starts == {"n1": 3}
+
+
+@pytest.mark.parametrize("change", ["a node is lost", "a stage costs a fifth more"])
+def test_a_small_change_is_met_by_loading_a_few_nodes_anew(change: str) -> None:
+    demands = [
+        Demand(Need(1), 0.5),
+        Demand(Need(2, 0.25), 1.0),
+        Demand(Need(4, 1), 6.0),
+        Demand(Need(1, 0.5), 3.0),
+    ]
+    there = [Node(f"n{at}", 64.0, 8.0) for at in range(100)]
+    running = reallocate(demands, there, {}).places
+    if change == "a node is lost":
+        there = there[1:]
+    else:
+        demands[1] = Demand(Need(2, 0.25), 1.2)
+    found = reallocate(demands, there, running)
+    anew = [node for node, load in found.places.items() if load != running[node]]
+    assert len(anew) <= 4
+    assert found.rate >= 0.96 * reallocate(demands, there, {}).rate

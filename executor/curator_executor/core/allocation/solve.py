@@ -37,6 +37,8 @@ _TRIES = 3_000
 # So many nodes, of the kinds that hold the rate back, are loaded again one at a time though the
 # programme was content with them; of others only those left over.
 _FEW = 24
+# Loads of other nodes that are tried on one.
+_KNOWN = 6
 # Stages get workers until they are so many times as fast as one that can have no more: batches take
 # unequal time, and an idle core does no harm.
 _TO_SPARE = 1.5
@@ -113,14 +115,14 @@ class Solver:
         self._loads: list[Load] = [(0,) * len(demands)] * len(nodes)
         self._counts = [0] * len(demands)
         self._tried = 0
+        self._promised = 0.0
+        self._packs: dict[tuple[Left, Load], Left | None] = {}
 
     def solved(self) -> Allocation:
         """The best that is found for empty nodes."""
         self._place_least()
         base = list(self._loads)
-        kinds: dict[tuple[Left, tuple[bool, ...]], list[int]] = {}
-        for node, left in enumerate(self._left):
-            kinds.setdefault((left, self._may[node]), []).append(node)
+        kinds = self._kinds()
         mixes, prices = self._mixes(list(kinds), [len(mine) for mine in kinds.values()])
         loose: dict[int, list[Load]] = {}
         few = _FEW
@@ -141,6 +143,20 @@ class Solver:
         self._improve(loose, base)
         return self._filled()
 
+    def bound(self) -> float:
+        """No allocation lets more inputs a second through; no more than stages' limits do."""
+        self._place_least()
+        kinds = self._kinds()
+        self._mixes(list(kinds), [len(mine) for mine in kinds.values()])
+        return self._promised / self._unit
+
+    def _kinds(self) -> dict[tuple[Left, tuple[bool, ...]], list[int]]:
+        """Nodes that have the same left, for the same stages."""
+        kinds: dict[tuple[Left, tuple[bool, ...]], list[int]] = {}
+        for node, left in enumerate(self._left):
+            kinds.setdefault((left, self._may[node]), []).append(node)
+        return kinds
+
     def kept(self, running: Mapping[NodeId, Load]) -> Allocation:
         """What runs, as far as it is allowed and fits, and what there is room for besides."""
         for node, name in enumerate(self._ids):
@@ -150,10 +166,34 @@ class Solver:
             rooms = [m - n for m, n in zip(self._most, self._counts, strict=True)]
             may = zip(load, rooms, self._may[node], strict=True)
             allowed = tuple(max(0, min(n, room)) if may else 0 for n, room, may in may)
-            if packed(self._left[node], allowed, self._wants) is not None:
-                self._load(node, allowed)
+            left = self._packed(node, allowed)
+            if left is not None:
+                self._loads[node], self._left[node] = allowed, left
+                self._counts = [a + b for a, b in zip(self._counts, allowed, strict=True)]
         self._place_least()
         return self._filled()
+
+    def eased(self, running: Mapping[NodeId, Load], goal: float) -> Allocation:
+        """What runs, with a few nodes loaded anew until so many inputs a second are let through."""
+        self.kept(running)
+        none = (0,) * len(self._counts)
+        by_load: dict[Load, list[int]] = {}
+        for node, load in enumerate(self._loads):
+            by_load.setdefault(load, []).append(node)
+        common = sorted(by_load, key=lambda load: -len(by_load[load]))[:_KNOWN]
+        loose: dict[int, list[Load]] = {}
+        turns = itertools.zip_longest(*(by_load[load] for load in common))
+        for node in itertools.islice((n for turn in turns for n in turn if n is not None), _FEW):
+            loose[node] = common
+        self._improve(loose, [none] * len(self._ids), goal * self._unit)
+        return self._filled()
+
+    def _packed(self, node: int, load: Load) -> Left | None:
+        """What is left of an empty node with a load on it; nodes that are alike are packed once."""
+        key = (self._empty[node], load)
+        if key not in self._packs:
+            self._packs[key] = packed(*key, self._wants)
+        return self._packs[key]
 
     def _filled(self) -> Allocation:
         """What is loaded without what would be idle, and what there is room for besides."""
@@ -212,6 +252,7 @@ class Solver:
                 promised += sizes[kind] * worth
                 if worth > prices[len(have) + kind] + 1e-9:
                     added = programme.add(kind, load) or added
+            self._promised = promised
             if not added or promised <= programme.rate * (1 + _NEAR):
                 break
         mixes: list[list[tuple[Load, float]]] = [[] for _ in kinds]
@@ -219,16 +260,25 @@ class Solver:
             mixes[kind].append((load, share))
         return mixes, programme.prices[len(have) : -1]
 
-    def _improve(self, loose: dict[int, list[Load]], base: Sequence[Load]) -> None:
-        """Load these nodes anew as is best beside all others, until nothing gets better."""
+    def _improve(
+        self, loose: dict[int, list[Load]], base: Sequence[Load], goal: float = float("inf")
+    ) -> None:
+        """Load these nodes anew as is best beside all others, until nothing gets better.
+
+        Or until the slowest stage has reached the goal.
+        """
         starts = {node: packed(self._empty[node], base[node], self._wants) for node in loose}
         # What was placed first on a node may fit in no other order.
         free = {node: start for node, start in starts.items() if start is not None}
         in_vain = 0
         while in_vain < _PASSES and self._tried < _TRIES:
             slowest = self._key(self._counts)[:1]
-            better = [self._reload([node], free, loose, base) for node in free]
-            if not any(better) and not self._improve_a_pair(free, loose, base):
+            better = False
+            for node in free:
+                if min(self._key(self._counts)[:1], default=goal) >= goal:
+                    return
+                better = self._reload([node], free, loose, base) or better
+            if not better and not self._improve_a_pair(free, loose, base):
                 return
             in_vain = 0 if self._key(self._counts)[:1] > slowest else in_vain + 1
 
