@@ -74,7 +74,7 @@ test-cluster: cluster-binaries ## Tests on a real Kubernetes API server, without
 	$(CONTAINED) $(PYTEST) -q -n $(PROCESSES) --dist loadfile $(TIMED) tests/cluster \
 		--ignore=tests/cluster/test_operator_storm.py
 
-# Lives FIRST to FIRST + SEEDS - 1, a hundred at a time; not part of `test`.
+# Lives FIRST to FIRST + SEEDS - 1, a hundred at a time.
 SEEDS ?= 100
 FIRST ?= 1
 test-storm: cluster-binaries ## Lives of pipelines under kills and faults (SEEDS=1000 for more, FIRST=42 SEEDS=1 for one)
@@ -140,6 +140,7 @@ test: ## All of it, as CI runs it
 	$(call tier,test-unit,1)
 	$(call tier,test-integration,14)
 	$(call tier,test-cluster,6)
+	$(call tier,test-storm,3)
 	$(call tier,e2e,10)
 	$(call tier,bench BENCH="--only W1",3)
 
