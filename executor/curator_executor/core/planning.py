@@ -11,8 +11,8 @@ from dataclasses import replace
 from math import ceil
 
 from curator_executor.core.allocation.change import reallocate
+from curator_executor.core.allocation.demand import Allocation, Demand
 from curator_executor.core.allocation.room import Load
-from curator_executor.core.allocation.solve import Allocation, Demand
 from curator_executor.core.room import Room
 from curator_executor.core.sizing import PoolLoad, Sizing, first_workers, size_new_nodes
 from curator_executor.core.types import Need, Node, NodeId, PoolIndex, PoolSpec

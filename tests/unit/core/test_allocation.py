@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator_executor.core.allocation.change import GOOD_ENOUGH, reallocate
+from curator_executor.core.allocation.demand import Allocation, Demand
 from curator_executor.core.allocation.moves import moves, settled
 from curator_executor.core.allocation.room import UNIT, left_of, packed, want_of
-from curator_executor.core.allocation.solve import Allocation, Demand, allocate
+from curator_executor.core.allocation.solve import allocate
 from curator_executor.core.types import Need, Node
 
 GIB = 1 << 30

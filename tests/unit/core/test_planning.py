@@ -9,7 +9,7 @@ import pytest
 
 from curator_executor.core.actions import Action, StartWorker, StopWorker
 from curator_executor.core.allocation.change import reallocate
-from curator_executor.core.allocation.solve import Demand
+from curator_executor.core.allocation.demand import Demand
 from curator_executor.core.events import (
     NodesChanged,
     WorkerCreated,

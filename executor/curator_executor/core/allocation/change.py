@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from curator_executor.core.allocation.demand import Allocation, Demand
 from curator_executor.core.allocation.moves import settled
 from curator_executor.core.allocation.room import Load
-from curator_executor.core.allocation.solve import Allocation, Demand, Solver, allocate
+from curator_executor.core.allocation.solve import Solver, allocate
 from curator_executor.core.types import Node, NodeId
 
 # Workers stay where they are if so large a share of the best rate is had without moving them: a

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil
 
+from curator_executor.core.allocation.demand import Allocation, Demand
 from curator_executor.core.allocation.loads import dearest_load, serving_load
 from curator_executor.core.allocation.rate_programme import RateProgramme
 from curator_executor.core.allocation.room import (
-    PLENTY,
     Left,
     Load,
     left_of,
@@ -25,7 +24,7 @@ from curator_executor.core.allocation.room import (
     packing_order,
     want_of,
 )
-from curator_executor.core.types import Need, Node, NodeId
+from curator_executor.core.types import Node, NodeId
 
 # Ways to load a node are made until the programme is this near to what its prices promise.
 _NEAR = 0.002
@@ -42,40 +41,6 @@ _KNOWN = 6
 # Stages get workers until they are so many times as fast as one that can have no more: batches take
 # unequal time, and an idle core does no harm.
 _TO_SPARE = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """A stage that wants workers.
-
-    Attributes:
-        need: resources of one worker.
-        cost_s: worker seconds per pipeline input.
-        least: workers that it has before any other gets more.
-        most: workers beyond which more would have nothing to do, or are not allowed.
-        groups: names of the worker groups where it may run; empty means anywhere.
-    """
-
-    need: Need
-    cost_s: float
-    least: int = 0
-    most: int = PLENTY
-    groups: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """Workers by stage, in all and on each node.
-
-    Attributes:
-        counts: workers of each stage.
-        places: workers of each stage on each node, by the node's id.
-        rate: inputs a second that these let through.
-    """
-
-    counts: tuple[int, ...]
-    places: dict[NodeId, Load]
-    rate: float
 
 
 def allocate(demands: Sequence[Demand], nodes: Sequence[Node]) -> Allocation:

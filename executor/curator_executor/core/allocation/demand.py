@@ -1,0 +1,42 @@
+"""What stages ask for, and what they get. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from curator_executor.core.allocation.room import PLENTY, Load
+from curator_executor.core.types import Need, NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A stage that wants workers.
+
+    Attributes:
+        need: resources of one worker.
+        cost_s: worker seconds per pipeline input.
+        least: workers that it has before any other gets more.
+        most: workers beyond which more would have nothing to do, or are not allowed.
+        groups: names of the worker groups where it may run; empty means anywhere.
+    """
+
+    need: Need
+    cost_s: float
+    least: int = 0
+    most: int = PLENTY
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Workers by stage, in all and on each node.
+
+    Attributes:
+        counts: workers of each stage.
+        places: workers of each stage on each node, by the node's id.
+        rate: inputs a second that these let through.
+    """
+
+    counts: tuple[int, ...]
+    places: dict[NodeId, Load]
+    rate: float
