@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from curator_api.errors import did_you_mean
 from curator_api.quantities import parse_bytes
 from curator_executor.cli.outcome import CommandError
+from curator_executor.cli.prepare import Prepared
 from curator_executor.core.sizing import usable_cpus
-from curator_executor.core.types import Node, NodeGroup, StageSpec
+from curator_executor.core.types import Node, NodeGroup, PoolSpec, StageSpec
 from curator_executor.simulation.forecast import StageCost
 
 _KEYS = ("count", "cpus", "gpus", "memory")
@@ -25,6 +26,33 @@ _EXAMPLE = "h100:count=10,cpus=64,gpus=8,memory=512Gi"
 _MOST_NODES = 10_000
 # What a stage is taken to cost of which nothing is known.
 ASSUMED_S = 1.0
+
+
+@dataclass(frozen=True)
+class Described:
+    """A cluster and what stages cost on it.
+
+    Attributes:
+        nodes: all there are.
+        costs: of each stage, in order.
+        notes: what was assumed.
+    """
+
+    nodes: tuple[Node, ...]
+    costs: list[StageCost]
+    notes: list[str]
+
+
+def described(options: Namespace, prepared: Prepared, pools: Sequence[PoolSpec]) -> Described:
+    """What the options and the manifest say.
+
+    Raises:
+        CommandError: a description of nodes or costs that cannot be read.
+    """
+    share = prepared.settings.cpu_allocation_percentage
+    nodes = nodes_from(options, prepared.pipeline.worker_groups, share)
+    costs, notes = costs_from(options, [stage for pool in pools for stage in pool.stages])
+    return Described(nodes, costs, notes)
 
 
 def nodes_from(

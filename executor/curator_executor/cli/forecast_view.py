@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from curator_executor.cli.described import costs_from, nodes_from
+from curator_executor.cli.described import Described
 from curator_executor.cli.prepare import Prepared
 from curator_executor.core.sizing import check_pools_fit
 from curator_executor.core.types import Node, PoolSpec
@@ -18,25 +17,18 @@ from curator_executor.sinks.formatting import count_of, format_rate, one_line
 
 
 def show_forecast(
-    console: Console, prepared: Prepared, pools: Sequence[PoolSpec], options: Namespace
+    console: Console, prepared: Prepared, pools: Sequence[PoolSpec], cluster: Described
 ) -> Forecast | None:
-    """Print the steady state; None if a stage fits on no node, which is printed instead.
-
-    Raises:
-        CommandError: a description of nodes or costs that cannot be read.
-    """
-    settings = prepared.settings
-    groups = prepared.pipeline.worker_groups
-    nodes = nodes_from(options, groups, settings.cpu_allocation_percentage)
-    costs, notes = costs_from(options, [stage for pool in pools for stage in pool.stages])
+    """Print the steady state; None if a stage fits on no node, which is printed instead."""
+    nodes = cluster.nodes
     problems = check_pools_fit(pools, nodes)
     for problem in problems:
         console.print(Text(f"does not fit: {problem}", "bold red"))
     if problems:
         return None
-    found = forecast(pools, costs, nodes, settings.max_workers_per_stage)
+    found = forecast(pools, cluster.costs, nodes, prepared.settings.max_workers_per_stage)
     _print(console, prepared.pipeline.name, found, nodes)
-    for note in [*prepared.notes, *notes]:
+    for note in [*prepared.notes, *cluster.notes]:
         console.print(Text(f"note: {note}", "yellow"))
     return found
 

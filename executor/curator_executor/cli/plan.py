@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from curator_executor.cli.described import described
 from curator_executor.cli.forecast_view import show_forecast
 from curator_executor.cli.machine import Machine, this_machine
 from curator_executor.cli.outcome import OK, REFUSED
@@ -37,7 +38,8 @@ def show_plan(options: Namespace, services: Services) -> int:
     prepared = prepare(services.load(Path(options.manifest)), options, services)
     pools = pools_of(prepared)
     if options.nodes:
-        return REFUSED if show_forecast(Console(), prepared, pools, options) is None else OK
+        cluster = described(options, prepared, pools)
+        return REFUSED if show_forecast(Console(), prepared, pools, cluster) is None else OK
     machine = this_machine()
     node = node_of(machine, prepared.settings)
     console = Console()

@@ -10,15 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from curator_executor.cli.described import costs_from, nodes_from
+from curator_executor.cli.described import Described, described
 from curator_executor.cli.forecast_view import show_forecast
 from curator_executor.cli.outcome import OK, REFUSED
 from curator_executor.cli.plan import pools_of
 from curator_executor.cli.prepare import Prepared, prepare
 from curator_executor.cli.services import Services
 from curator_executor.core.state import CoreSettings
-from curator_executor.core.types import Node, StageSpec
-from curator_executor.simulation.forecast import Forecast, StageCost
+from curator_executor.core.types import Node, PoolSpec
+from curator_executor.simulation.forecast import Forecast
 from curator_executor.simulation.simulate import Simulation
 from curator_executor.simulation.timeline import Timeline, run_timeline
 from curator_executor.simulation.workload import Faults, StageWork, Workload
@@ -38,19 +38,15 @@ def simulate_pipeline(options: Namespace, services: Services) -> int:
     """
     prepared = prepare(services.load(Path(options.manifest)), options, services)
     pools = pools_of(prepared)
-    nodes = nodes_from(
-        options, prepared.pipeline.worker_groups, prepared.settings.cpu_allocation_percentage
-    )
-    stages = [stage for pool in pools for stage in pool.stages]
-    costs, _ = costs_from(options, stages)
+    cluster = described(options, prepared, pools)
     console = Console()
-    found = show_forecast(console, prepared, pools, options)
+    found = show_forecast(console, prepared, pools, cluster)
     if found is None:
         return REFUSED
     if options.inputs:
         run = Simulation(
-            workload_of(stages, costs, options, nodes),
-            nodes=_first_nodes(options, nodes),
+            workload_of(pools, cluster, options),
+            nodes=_first_nodes(options, cluster.nodes),
             settings=_settings(prepared),
             fuse=any(len(pool.stages) > 1 for pool in pools),
             most_steps=MOST_STEPS,
@@ -60,13 +56,10 @@ def simulate_pipeline(options: Namespace, services: Services) -> int:
     return OK
 
 
-def workload_of(
-    stages: Sequence[StageSpec],
-    costs: Sequence[StageCost],
-    options: Namespace,
-    nodes: Sequence[Node],
-) -> Workload:
+def workload_of(pools: Sequence[PoolSpec], cluster: Described, options: Namespace) -> Workload:
     """What simulated workers do, and what goes wrong."""
+    stages = tuple(stage for pool in pools for stage in pool.stages)
+    costs = cluster.costs
     work = tuple(
         StageWork(
             batch_s=costs[stage.index].seconds * stage.batch_size,
@@ -77,8 +70,8 @@ def workload_of(
         )
         for stage in stages
     )
-    faults = _faults(options, nodes)
-    return Workload(tuple(stages), work, options.inputs, faults=faults, seed=options.seed)
+    faults = _faults(options, cluster.nodes)
+    return Workload(stages, work, options.inputs, faults=faults, seed=options.seed)
 
 
 def _first_nodes(options: Namespace, nodes: Sequence[Node]) -> tuple[Node, ...]:

@@ -28,7 +28,7 @@ class _Place:
         """
         if self.cpus < want.cpus or self.memory < want.memory:
             return None
-        count, share = divmod(want.gpus, UNIT) if want.gpus >= UNIT else (0, want.gpus)
+        count, share = divmod(want.gpus, UNIT)
         if not want.gpus:
             return []
         if names:

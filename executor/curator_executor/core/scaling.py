@@ -128,10 +128,15 @@ def _let_in(state: State) -> None:
     """Workers that waited for a node have one, as soon as there is room for them."""
     room = Room(state.nodes)
     for worker in sorted(state.workers.values(), key=lambda each: each.pending):
-        spec = state.pools[worker.pool].spec
-        groups, node = spec.worker_groups, worker.node or None
-        if room.place(spec.need, groups, node, worker.devices) is not None:
+        if _take_room(state, room, worker):
             worker.pending = False
+
+
+def _take_room(state: State, room: Room, worker: Worker) -> bool:
+    """Count a worker where it is, or where it fits; whether there is room for it."""
+    spec = state.pools[worker.pool].spec
+    place = room.place(spec.need, spec.worker_groups, worker.node or None, worker.devices)
+    return place is not None
 
 
 def _end_waiting(state: State) -> list[Action]:
@@ -287,10 +292,8 @@ def _room_left(state: State) -> Room:
     """What is left beside the workers there are, those whose GPUs are known first."""
     room = Room(state.nodes)
     for worker in sorted(state.workers.values(), key=lambda each: not each.devices):
-        spec = state.pools[worker.pool].spec
         if not worker.pending:
-            groups, node = spec.worker_groups, worker.node or None
-            room.place(spec.need, groups, node, worker.devices)
+            _take_room(state, room, worker)
     return room
 
 

@@ -33,14 +33,15 @@ def reallocate(
     """
     if not any(any(load) for load in running.values()):
         return allocate(demands, nodes)
-    kept = Solver(demands, nodes).kept(running)
+    solver = Solver(demands, nodes)
+    kept = solver.kept(running)
     limits = [each.most / max(each.cost_s, 1e-12) for each in demands]
     bound = Solver(demands, nodes).bound()
     if bound < min(limits):
         # Nothing can be much better than these, so it is not looked for.
         if min(kept.counts) and _rate(demands, kept) >= GOOD_ENOUGH * bound:
             return kept
-        eased = Solver(demands, nodes).eased(running, GOOD_ENOUGH * bound)
+        eased = solver.eased(GOOD_ENOUGH * bound)
         if min(eased.counts) and _rate(demands, eased) >= GOOD_ENOUGH * bound:
             return eased
     best = allocate(demands, nodes)

@@ -138,9 +138,8 @@ class Solver:
         self._place_least()
         return self._filled()
 
-    def eased(self, running: Mapping[NodeId, Load], goal: float) -> Allocation:
-        """What runs, with a few nodes loaded anew until so many inputs a second are let through."""
-        self.kept(running)
+    def eased(self, goal: float) -> Allocation:
+        """What was kept, with a few nodes loaded anew until so many inputs a second go through."""
         none = (0,) * len(self._counts)
         by_load: dict[Load, list[int]] = {}
         for node, load in enumerate(self._loads):
