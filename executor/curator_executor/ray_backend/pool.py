@@ -1,6 +1,6 @@
 """`RayWorkerPool`: the worker pool on Ray actors.
 
-Called by the loop. Completions come from Ray's own callbacks into a queue that the loop sleeps on:
+Called by the loop. Ray's own callbacks put completions into a mailbox that the loop sleeps on:
 nothing polls, and the cost of waiting does not grow with the number of calls in flight.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import queue
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -41,6 +40,7 @@ from curator_executor.core.types import (
     WorkerId,
 )
 from curator_executor.ray_backend import blame, faults
+from curator_executor.ray_backend.mailbox import Mailbox
 from curator_executor.ray_backend.nodes import NodeWatch
 from curator_executor.ray_backend.prints import LastPrint
 from curator_executor.ray_backend.worker import StageWorker
@@ -101,7 +101,7 @@ class RayWorkerPool:
         self._blocks: dict[BlockId, Any] = {}
         self._block_bytes: dict[BlockId, float] = {}
         self._kept: list[tuple[tuple[int, int], codec.Payload]] = []
-        self._events: queue.SimpleQueue[Callable[[], Event | None]] = queue.SimpleQueue()
+        self._mailbox = Mailbox(self._nodes)
         self._plan_refs: dict[PoolIndex, Any] = {}
         self._actor_class = ray.remote(StageWorker)
         self._last_print = LastPrint()
@@ -188,7 +188,7 @@ class RayWorkerPool:
             self._tell_gone(worker)
             return
         self._end(worker)
-        self._events.put(lambda: WorkerDied(worker, reason))
+        self._mailbox.put(lambda: WorkerDied(worker, reason))
 
     def _tell_gone(self, worker: WorkerId) -> None:
         """Answer for a worker that is not there, so that nobody waits for its end.
@@ -196,7 +196,7 @@ class RayWorkerPool:
         An interrupt may come between the decision to start a worker and its start, or between the
         news of its end and the taking in of it. Who knew of the end already takes no notice.
         """
-        self._events.put(lambda: WorkerDied(worker, "it is not there"))
+        self._mailbox.put(lambda: WorkerDied(worker, "it is not there"))
 
     def _end(self, worker: WorkerId) -> None:
         actor = self._actors.pop(worker, None)
@@ -265,12 +265,12 @@ class RayWorkerPool:
                 return self._died(worker, actor, faults.death_reason(value))
             return self._broken(worker, actor, value, call, setup)
 
-        events = self._events
+        mailbox = self._mailbox
 
         def completed(value: Any) -> None:
             # Holds the reference until now: an object that nobody refers to is never delivered.
             _ = ref
-            events.put(lambda: resolve(value))
+            mailbox.put(lambda: resolve(value))
 
         ref._on_completed(completed)
 
@@ -367,19 +367,7 @@ class RayWorkerPool:
 
     def wait(self, timeout_s: float | None) -> Sequence[Event]:
         """Sleep until something happens or the time is up."""
-        events: list[Event] = []
-        try:
-            first = self._events.get(timeout=self._nodes.until_look(timeout_s))
-        except queue.Empty:
-            return self._nodes.with_news(events)
-        while True:
-            event = first()
-            if event is not None:
-                events.append(event)
-            try:
-                first = self._events.get_nowait()
-            except queue.Empty:
-                return self._nodes.with_news(events)
+        return self._mailbox.wait(timeout_s)
 
     def close(self) -> None:
         """Kill the actors that are left, drop every reference, wait for what was printed."""
