@@ -6,10 +6,12 @@ output values. One actor a stage, one CPU each, as our pinned workers have.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from tests.benchmarks.constants import BATCH, FAN_OUT
+from tests.benchmarks.constants import BATCH, BEST_COUNTS, FAN_OUT, SLEEPS_S
 
 Step = Callable[[Any], Any]
 
@@ -133,6 +135,31 @@ def raw_actors_in_blocks(workload: str, values: Sequence[Any]) -> list[Any]:
     return _flat(_chain(BLOCK[workload], _blocks(values), WINDOW))
 
 
+def sleep(seconds: float, value: Any) -> Any:
+    """The value, after a while."""
+    time.sleep(seconds)
+    return value
+
+
+def raw_fixed_counts(workload: str, values: Sequence[Any]) -> list[Any]:
+    """Sleeps on the best number of actors for each stage, known beforehand, in turn."""
+    import ray
+
+    steps = [partial(sleep, seconds) for seconds in SLEEPS_S[workload]]
+    pools = [start_actors([step] * count) for step, count in zip(steps, BEST_COUNTS, strict=True)]
+    references = []
+    for index, value in enumerate(values):
+        reference = value
+        for pool in pools:
+            reference = pool[index % len(pool)].call.remote(reference)
+        references.append(reference)
+    results = ray.get(references)
+    for pool in pools:
+        for actor in pool:
+            ray.kill(actor)
+    return list(results)
+
+
 def split_fan_out(values: list[int]) -> list[list[int]]:
     """Ten values for each, in ten lists as long as the input."""
     many = fan_out_block(values)
@@ -209,6 +236,30 @@ class SumRow:
         return {"sums": sums} if self._last else {"item": row["item"], "sums": sums}
 
 
+class SleepRow:
+    """A row, after a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(self._seconds)
+        return row
+
+
+def ray_data_scaled(workload: str, values: Sequence[Any]) -> list[Any]:
+    """Sleeps on Ray Data's own autoscaled actor pools; a row a block, which spreads best."""
+    import ray.data
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    items = [{"item": value} for value in values]
+    data: Any = ray.data.from_items(items, override_num_blocks=len(items))
+    for seconds in SLEEPS_S[workload]:
+        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=sum(BEST_COUNTS))
+        data = data.map(SleepRow, fn_constructor_args=[seconds], compute=pool, num_cpus=1)
+    return [row["item"] for row in data.take_all()]
+
+
 def ray_data(workload: str, values: Sequence[Any]) -> list[Any]:
     """Ray Data, one actor a stage: `map`, or `map_batches` of 32 for W1b."""
     import ray.data
@@ -236,5 +287,7 @@ BASELINES: dict[str, Callable[[str, Sequence[Any]], list[Any]]] = {
     "raw": raw_actors,
     "raw32": raw_actors_in_blocks,
     "raw32_refilled": raw_actors_refilled,
+    "raw_fixed": raw_fixed_counts,
     "ray_data": ray_data,
+    "ray_data_scaled": ray_data_scaled,
 }

@@ -166,6 +166,10 @@ def _whole_w1(m: Measurements, against: str) -> float:
     return m.whole_per_s("W1", "ours", above_one[0]) / m.whole_per_s("W1", against)
 
 
+def _wall(m: Measurements, workload: str, contestant: str = "ours") -> float:
+    return m.median(workload, contestant, m.sizes(workload, contestant)[-1], "wall_s")
+
+
 def _many_ratio(m: Measurements) -> float:
     small, large = m.sizes("M")
     return m.median("M", "ours", large, "anon_peak") / m.median("M", "ours", small, "anon_peak")
@@ -202,6 +206,9 @@ FORMULAS: dict[str, Callable[[Measurements], float]] = {
         (m.peak("W2", "anon_peak") - m.peak("W2", "input_bytes")) / MB
     ),
     "W2_pinned_peak_mb": lambda m: m.peak("W2", "pinned_peak") / MB,
+    "W3_wall_vs_raw": lambda m: _wall(m, "W3") / _wall(m, "W3", "raw_fixed"),
+    "W3s_wall_vs_raw": lambda m: _wall(m, "W3s") / _wall(m, "W3s", "raw_fixed"),
+    "W3s_wall_vs_ray_data": lambda m: _wall(m, "W3s") / _wall(m, "W3s", "ray_data_scaled"),
     "W4_steady_vs_raw32": lambda m: m.steady_per_s("W4", "ours") / m.steady_per_s("W4", "raw32"),
     "W4_steady_vs_raw32_refilled": lambda m: (
         m.steady_per_s("W4", "ours") / m.steady_per_s("W4", "raw32_refilled")

@@ -66,11 +66,13 @@ class RayHead:
 
     Args:
         store_bytes: capacity of the object store.
+        cpus: logical cores.
         environment: what `run_environment` gave.
     """
 
-    def __init__(self, store_bytes: int, environment: dict[str, str]) -> None:
+    def __init__(self, store_bytes: int, cpus: int, environment: dict[str, str]) -> None:
         self.store_bytes = store_bytes
+        self._cpus = cpus
         self._environment = environment
         self._process: subprocess.Popen[str] | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
@@ -96,7 +98,13 @@ class RayHead:
         # Short, because Ray puts sockets below it and their paths may have 107 characters.
         self._directory = tempfile.TemporaryDirectory(prefix="cb", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.head", str(self.store_bytes)],
+            [
+                sys.executable,
+                "-m",
+                "tests.benchmarks.head",
+                str(self.store_bytes),
+                str(self._cpus),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -134,9 +142,9 @@ def main() -> None:
     import psutil
     import ray
 
-    store_bytes = int(sys.argv[1])
+    store_bytes, cpus = (int(each) for each in sys.argv[1:])
     context: Any = ray.init(
-        num_cpus=LOGICAL_CPUS,
+        num_cpus=cpus,
         object_store_memory=store_bytes,
         include_dashboard=False,
         log_to_driver=False,

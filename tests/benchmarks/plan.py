@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.benchmarks.child import Assignment
+from tests.benchmarks.constants import BEST_COUNTS
+from tests.benchmarks.head import LOGICAL_CPUS
 from tests.benchmarks.workloads import WORKLOADS
 
 MB = 1_000_000
@@ -33,6 +35,7 @@ class Entry:
         rounds: driver processes in the full form, in turn with the other contestants; the quick
             form has one.
         timeout_s: after which a driver process is ended.
+        cpus: logical cores of the node.
     """
 
     workload: str
@@ -45,8 +48,10 @@ class Entry:
     full_store: int = MAIN_STORE
     rounds: int = 3
     timeout_s: float = 300.0
+    cpus: int = LOGICAL_CPUS
 
 
+SLOTS = sum(BEST_COUNTS)
 BIG = (1, 100_000, 500_000)
 PLAN = (
     Entry("W1", "ours", (1, 100_000), BIG),
@@ -64,6 +69,12 @@ PLAN = (
     Entry("W2", "raw", (100,), (400,), warm_up=8),
     Entry("W2", "ray_data", (), (400,), warm_up=8),
     Entry("W2", "plain", (), (400,), warm_up=8, rounds=1),
+    Entry("W3", "ours", (1_000,), (1_000,), warm_up=20, cpus=SLOTS),
+    Entry("W3", "raw_fixed", (1_000,), (1_000,), warm_up=20, cpus=SLOTS),
+    Entry("W3", "ray_data_scaled", (), (1_000,), warm_up=20, cpus=SLOTS),
+    Entry("W3s", "ours", (500,), (500,), warm_up=20, cpus=SLOTS),
+    Entry("W3s", "raw_fixed", (500,), (500,), warm_up=20, cpus=SLOTS),
+    Entry("W3s", "ray_data_scaled", (), (500,), warm_up=20, cpus=SLOTS),
     Entry("W4", "ours", (1, 20_000), (1, 50_000)),
     Entry("W4", "ours_fused", (), (1, 50_000)),
     Entry("W4", "raw", (), (1, 20_000)),
@@ -94,11 +105,17 @@ IDLE_S = {"quick": 20.0, "full": 60.0}
 
 @dataclass(frozen=True)
 class Planned:
-    """An assignment with the store and the time that it gets."""
+    """An assignment with the node and the time that it gets."""
 
     assignment: Assignment
     store_bytes: int
     timeout_s: float
+    cpus: int = LOGICAL_CPUS
+
+    @property
+    def node(self) -> tuple[int, int]:
+        """Capacity of the object store, and logical cores."""
+        return self.store_bytes, self.cpus
 
 
 def planned(mode: str, only: frozenset[str] = frozenset()) -> list[Planned]:
@@ -121,17 +138,18 @@ def planned(mode: str, only: frozenset[str] = frozenset()) -> list[Planned]:
                 entry.workload, entry.contestant, sizes, entry.warm_up, entry.repeat
             )
             store = entry.quick_store if quick else entry.full_store
-            found.append(Planned(assignment, store, entry.timeout_s))
+            found.append(Planned(assignment, store, entry.timeout_s, entry.cpus))
     if not only or "I" in only:
         idle = Assignment("I", "ours", (1,), 0, idle_s=IDLE_S[mode])
         found.append(Planned(idle, MAIN_STORE, IDLE_S[mode] + 120))
     return sorted(found, key=_turn)
 
 
-def _turn(plan: Planned) -> tuple[int, bool, int]:
-    """Stores one after the other; workload by workload; contestants in turn, round by round.
+def _turn(plan: Planned) -> tuple[int, int, bool, int]:
+    """Nodes one after the other; workload by workload; contestants in turn, round by round.
 
     Ray Data goes last on a node: it leaves detached actors there, which would disturb the rest.
     """
     work = [*WORKLOADS, "I"].index(plan.assignment.workload)
-    return -plan.store_bytes, plan.assignment.contestant == "ray_data", work
+    is_ray_data = plan.assignment.contestant.startswith("ray_data")
+    return -plan.store_bytes, plan.cpus, is_ray_data, work

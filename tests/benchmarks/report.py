@@ -29,7 +29,9 @@ CONTESTANTS = {
     "raw": "raw actors, one call a task",
     "raw32": "raw actors, 32 inputs a call",
     "raw32_refilled": "raw actors, 32 tasks in every call",
+    "raw_fixed": "raw actors, best fixed counts",
     "ray_data": "Ray Data",
+    "ray_data_scaled": "Ray Data, scaled",
     "plain": "plain Python loop",
 }
 UNITS = {"x": "×", "us": "µs", "MB": "MB", "%": "%"}

@@ -96,8 +96,8 @@ def measure(mode: str, only: frozenset[str] = frozenset(), contestants: str = ""
     environment = run_environment()
     started, load = time.time(), os.getloadavg()[0]
     runs: list[Result] = []
-    for store_bytes, group in groupby(chosen, key=lambda plan: plan.store_bytes):
-        with RayHead(store_bytes, environment) as head:
+    for (store_bytes, cpus), group in groupby(chosen, key=lambda plan: plan.node):
+        with RayHead(store_bytes, cpus, environment) as head:
             for plan in group:
                 _say(plan)
                 runs.append(run_child(plan, head, environment))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks.constants import BEST_COUNTS, SLEEPS_S
 from tests.benchmarks.contender import problems_of
 from tests.benchmarks.figures import (
     FORMULAS,
@@ -164,9 +165,25 @@ def test_a_page_without_markers_is_refused() -> None:
 
 
 def test_ray_data_goes_last_on_its_node() -> None:
-    order = [p.assignment.contestant for p in planned("full") if p.store_bytes == 4_000_000_000]
-    first = order.index("ray_data")
-    assert set(order[first:]) == {"ray_data"}
+    nodes: dict[tuple[int, int], list[bool]] = {}
+    for plan in planned("full"):
+        is_ray_data = plan.assignment.contestant.startswith("ray_data")
+        nodes.setdefault(plan.node, []).append(is_ray_data)
+    assert all(order == sorted(order) for order in nodes.values())
+    assert sum(any(order) for order in nodes.values()) == 2
+
+
+def test_free_scaling_has_a_node_whose_cores_are_the_best_counts() -> None:
+    (node,) = {p.node for p in planned("full", frozenset({"W3", "W3s"}))}
+    assert node[1] == sum(BEST_COUNTS)
+    rates = [count / s for count, s in zip(BEST_COUNTS, SLEEPS_S["W3s"], strict=True)]
+    for k in range(3):
+        for j in range(3):
+            moved = list(BEST_COUNTS)
+            moved[k] += 1
+            moved[j] -= 1
+            other = [count / s for count, s in zip(moved, SLEEPS_S["W3s"], strict=True)]
+            assert min(other) <= min(rates), (moved, other)
 
 
 def test_the_full_form_runs_every_entry() -> None:

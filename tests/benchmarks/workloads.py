@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from curator_executor import EmptyTask, ProcessingStage, Task
-from tests.benchmarks.constants import BATCH, FAN_OUT
+from tests.benchmarks.constants import BATCH, FAN_OUT, SLEEPS_S
 
 Stage = ProcessingStage[Any, Any]
 
@@ -86,6 +86,18 @@ class SumArray(PinnedStage):
         if self.last:
             return Array(dataset_name=task.dataset_name, data=sums)
         task._metadata["sums"] = sums
+        return task
+
+
+class Sleep(Stage):
+    """A stage with as many workers as it is given, whose work is to wait."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self.name = name
+        self.seconds = seconds
+
+    def process(self, task: Number) -> Number:
+        time.sleep(self.seconds)
         return task
 
 
@@ -284,6 +296,29 @@ W2 = Workload(
     _sums,
     store_hz=10.0,
 )
+
+
+def _sleeps(workload: str) -> list[Stage]:
+    names = ("first", "second", "third")
+    return [Sleep(*pair) for pair in zip(names, SLEEPS_S[workload], strict=True)]
+
+
+W3 = Workload(
+    "W3",
+    "sleeps of 5, 50 and 10 ms, scaled freely",
+    _numbers,
+    lambda n, d: _sleeps("W3"),
+    _number_tasks,
+    _same_numbers,
+)
+W3S = Workload(
+    "W3s",
+    "sleeps of 50, 500 and 100 ms, scaled freely",
+    _numbers,
+    lambda n, d: _sleeps("W3s"),
+    _number_tasks,
+    _same_numbers,
+)
 W4 = Workload(
     "W4",
     "fan-out ×10, keep half, pass on",
@@ -330,7 +365,7 @@ STORE = Workload(
     store_hz=10.0,
 )
 
-WORKLOADS = {w.name: w for w in (W1, W1B, W2, W4, W5, MANY, STORE)}
+WORKLOADS = {w.name: w for w in (W1, W1B, W2, W3, W3S, W4, W5, MANY, STORE)}
 
 
 @dataclass
