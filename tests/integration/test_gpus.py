@@ -79,3 +79,66 @@ def test_stages_fill_the_gpus_of_the_nodes_of_their_groups(tmp_path: Path, marks
     nodes = Counter(node for _, node, _ in places(marks))
     assert sorted(nodes.values()) == [2, 3]
     assert len(set(marks.lines())) == 5
+
+
+NVML = """
+import os
+
+class NVMLError(Exception):
+    pass
+
+def nvmlInit():
+    if "GPU_BYTES" not in os.environ:
+        raise NVMLError("no driver")
+
+nvmlShutdown = lambda: None
+nvmlDeviceGetCount = lambda: 1
+nvmlDeviceGetHandleByIndex = lambda at: at
+
+class nvmlDeviceGetMemoryInfo:
+    def __init__(self, handle):
+        self.total = int(os.environ["GPU_BYTES"])
+"""
+
+
+def test_gpu_memory_is_a_share_of_the_gpu_on_the_workers_own_node(
+    tmp_path: Path, marks: Marks
+) -> None:
+    """20 GB: a quarter of a GPU that says of itself that it has 80; all of one of which the
+    manifest says 24; and where neither says anything, what 24 GB would make of it. The library that
+    asks the driver is a stand-in, as no GPU is here.
+    """
+    (tmp_path / "pynvml.py").write_text(NVML)
+    body = """
+    from curator_executor.core.types import Node, NodeGroup
+    from curator_executor.runtime.environment import WorkerEnvironment
+    from curator_executor.runtime.run import RunContext, run_stages
+    from curator_executor.runtime.settings import RunSettings
+
+    EXPECTED = 6
+    GB = 2**30
+
+    class InMemory(OnGpu):
+        def __init__(self, gb):
+            self.name, self.workers, self.resources = "embed", None, Resources(gpu_memory_gb=gb)
+
+    os.environ["PYTHONPATH"] = f"{os.getcwd()}:{os.environ['PYTHONPATH']}"
+    kinds = {"h100": 80 * GB, "l4": 16 * GB, "other": None}
+    for kind, size in kinds.items():
+        os.environ.pop("GPU_BYTES", None)
+        if size:
+            os.environ["GPU_BYTES"] = str(size)
+        cluster.add_node(num_cpus=8, num_gpus=1, labels=group(kind))
+    groups = tuple(NodeGroup(Node("", 8.0, 1.0, group=kind, gpu_memory=said), 1)
+                   for kind, said in {"h100": 0, "l4": 24 * GB, "other": 0}.items())
+    context = RunContext(environment=WorkerEnvironment(worker_groups=groups))
+    settings = RunSettings.from_config({"cpu_allocation_percentage": 1.0})
+    outcome = run_stages([InMemory(20)], numbers(60), settings, context=context)
+    print("DONE", sorted(values(outcome.tasks)) == list(range(60)))
+    for each in ray.nodes():
+        print("KIND", each["NodeID"], each["Labels"].get("curator.dev/worker-group"))
+    """
+    said = on_cluster(STAGES.strip() + "\n" + dedent(body), 0, tmp_path, marks)
+    assert "DONE True" in said
+    kinds = dict(line.split()[1:] for line in said.splitlines() if line.startswith("KIND"))
+    assert Counter(kinds[node] for _, node, _ in places(marks)) == {"h100": 4, "l4": 1, "other": 1}

@@ -60,3 +60,17 @@ def test_a_node_that_goes_and_one_that_comes_cost_no_more_than_their_time() -> N
     assert Counter(result.outputs) == Counter(work.expected_outputs())
     best_s = (TASKS * GPU_SECONDS + 60 * 4) / 12
     assert result.seconds <= 1.25 * best_s + 45
+
+
+def test_gpu_memory_fills_each_kind_of_gpu_by_what_it_has() -> None:
+    """10 GB: eight workers on each GPU of 80 GB, two on one of 24; never more than there is."""
+    nodes = (
+        Node("h100", cpus=32.0, gpus=2.0, group="h100", gpu_memory=80 * 2**30),
+        Node("l4", cpus=32.0, gpus=2.0, group="l4", gpu_memory=24 * 2**30),
+    )
+    stages = (StageSpec(0, "embed", need=Need(1.0, 0.4, gpu_memory=10 * 2**30)),)
+    work = Workload(stages, (StageWork(batch_s=1.0),), source_tasks=1_000)
+    result = simulate(Simulation(work, nodes=nodes))
+    assert Counter(result.outputs) == Counter(work.expected_outputs())
+    assert result.state.pools[0].workers_started == 2 * 8 + 2 * 2
+    assert result.seconds <= 1.1 * 1_000 / 20

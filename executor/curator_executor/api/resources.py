@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 # A smaller fraction would round to 0 and the worker would be taken for a CPU-only one.
 MIN_GPU_FRACTION = 0.1
-# What NeMo Curator assumes where no GPU can be asked; replaced by the worker's own GPU when placed.
+# What NeMo Curator assumes where no GPU can be asked. Workers get the share that it is of a GPU on
+# their own node, where its memory is known.
 ASSUMED_GPU_MEMORY_GB = 24.0
 
 
@@ -16,7 +17,8 @@ class Resources:
 
     Attributes:
         cpus: CPU cores; may be a fraction or 0.
-        gpu_memory_gb: GPU memory in GB (2^30 bytes) on a single device; sets `gpus`.
+        gpu_memory_gb: GPU memory in GB (2^30 bytes) on a single device; sets `gpus` to the share
+            that counts where the memory of GPUs is not known.
         gpus: GPUs; below 1 a share of one device, else whole devices.
         memory: main memory in bytes; 0 asks for none.
 

@@ -21,7 +21,7 @@ from curator_executor.core.sizing import usable_cpus
 from curator_executor.core.types import Node, NodeGroup, PoolSpec, StageSpec
 from curator_executor.simulation.forecast import StageCost
 
-_KEYS = ("count", "cpus", "gpus", "memory")
+_KEYS = ("count", "cpus", "gpus", "memory", "gpuMemory")
 _EXAMPLE = "h100:count=10,cpus=64,gpus=8,memory=512Gi"
 _MOST_NODES = 10_000
 # What a stage is taken to cost of which nothing is known.
@@ -96,18 +96,23 @@ def _kind(text: str) -> tuple[Node, int]:
     if "cpus" not in values:
         raise CommandError(f"--nodes {name}: says no cpus; such as {_EXAMPLE}")
     count = _number(f"--nodes {name}: count", values.get("count", "1"), 1, _MOST_NODES)
-    try:
-        memory = parse_bytes(values["memory"]) if "memory" in values else 0
-    except ValueError as error:
-        raise CommandError(f"--nodes {name}: memory: {error}") from error
+    memory, gpu_memory = (_bytes(name, key, values) for key in ("memory", "gpuMemory"))
     node = Node(
         "",
         cpus=_number(f"--nodes {name}: cpus", values["cpus"], 0, 100_000),
         gpus=float(int(_number(f"--nodes {name}: gpus", values.get("gpus", "0"), 0, 1_000))),
         memory=memory,
         group=name,
+        gpu_memory=gpu_memory,
     )
     return node, int(count)
+
+
+def _bytes(name: str, key: str, values: Mapping[str, str]) -> int:
+    try:
+        return parse_bytes(values[key]) if key in values else 0
+    except ValueError as error:
+        raise CommandError(f"--nodes {name}: {key}: {error}") from error
 
 
 def _number(what: str, text: str, least: float, most: float) -> float:

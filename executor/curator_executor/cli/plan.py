@@ -84,7 +84,9 @@ def node_of(machine: Machine, settings: RunSettings) -> Node:
 def needs(need: Need) -> str:
     """What a worker takes, in words."""
     parts = [f"{need.cpus:g} CPU{'' if need.cpus == 1 else 's'}"]
-    if need.gpus:
+    if need.gpu_memory:
+        parts.append(f"{format_bytes(need.gpu_memory)} of a GPU")
+    elif need.gpus:
         parts.append(f"{need.gpus:g} GPU{'' if need.gpus == 1 else 's'}")
     if need.memory:
         parts.append(format_bytes(need.memory))

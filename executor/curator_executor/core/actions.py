@@ -9,12 +9,16 @@ from curator_executor.core.types import BlockId, Call, NodeId, PoolIndex, Worker
 
 @dataclass(frozen=True, slots=True)
 class StartWorker:
-    """Start a process with the resources of the pool, on `node` if that is not ""."""
+    """Start a process with the resources of the pool, on `node` if that is not "".
+
+    `gpus` is what the pool's need is there.
+    """
 
     worker: WorkerId
     pool: PoolIndex
     reason: str
     node: NodeId = ""
+    gpus: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

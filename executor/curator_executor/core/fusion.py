@@ -79,4 +79,5 @@ def _need(group: Sequence[StageSpec]) -> Need:
         cpus=max(stage.need.cpus for stage in group),
         gpus=max(stage.need.gpus for stage in group),
         memory=sum(stage.need.memory for stage in group),
+        gpu_memory=max(stage.need.gpu_memory for stage in group),
     )

@@ -83,7 +83,7 @@ def _without(nodes: Sequence[Node], node: NodeId, need: Need) -> list[Node]:
         replace(
             each,
             cpus=each.cpus - need.cpus,
-            gpus=each.gpus - ceil(need.gpus),
+            gpus=each.gpus - ceil(need.on(each).gpus),
             memory=max(1, each.memory - need.memory) if each.memory > 0 else each.memory,
         )
         if each.id == node

@@ -28,7 +28,7 @@ class _Place:
         """
         if self.cpus < want.cpus or self.memory < want.memory:
             return None
-        count, share = divmod(want.gpus, UNIT)
+        count, share = divmod(want.gpus_on(self.node.gpu_memory), UNIT)
         if not want.gpus:
             return []
         if names:
@@ -54,7 +54,7 @@ class _Place:
         self.cpus -= want.cpus
         self.memory -= want.memory
         for at in devices:
-            self.devices[at] -= min(want.gpus, UNIT)
+            self.devices[at] -= min(want.gpus_on(self.node.gpu_memory), UNIT)
 
 
 class Room:

@@ -306,9 +306,11 @@ def _make_room(state: State, pool: Pool, node: NodeId, now: float) -> None:
     gone = (WorkerState.DRAINING, WorkerState.STOPPING)
     if any(worker.state in gone for worker in there) or not pool.spec.need.gpus:
         return
+    where = next(each for each in state.nodes if each.id == node)
+    share = {other.spec.index: other.spec.need.on(where).gpus for other in state.pools}
     by_device: dict[str, list[Worker]] = {}
     for worker in there:
-        if 0 < state.pools[worker.pool].spec.need.gpus < 1:
+        if 0 < share[worker.pool] < 1:
             by_device.setdefault(worker.devices[0] if worker.devices else "", []).append(worker)
     movable = [
         mine
@@ -316,10 +318,10 @@ def _make_room(state: State, pool: Pool, node: NodeId, now: float) -> None:
         if name
         and all(w.state is WorkerState.READY for w in mine)
         and not any(state.pools[w.pool].spec.head.is_global for w in mine)
-        and any(state.pools[w.pool].spec.need.gpus < pool.spec.need.gpus for w in mine)
+        and any(share[w.pool] < share[pool.spec.index] for w in mine)
     ]
     if movable:
-        least = min(movable, key=lambda m: sum(state.pools[w.pool].spec.need.gpus for w in m))
+        least = min(movable, key=lambda m: sum(share[w.pool] for w in m))
         for worker in least:
             worker.go(WorkerState.DRAINING)
             worker.moves = True
@@ -343,4 +345,17 @@ def _start(
     state.workers[worker.id] = worker
     pool.workers.add(worker.id)
     pool.workers_started += 1
-    return StartWorker(worker.id, index, reason.get(index, ""), node)
+    return StartWorker(worker.id, index, reason.get(index, ""), node, _gpus_at(state, pool, node))
+
+
+def _gpus_at(state: State, pool: Pool, node: NodeId) -> float:
+    """What a worker takes of GPUs on a node; if it may be anywhere, on the smallest that does."""
+    need = pool.spec.need
+    if not need.gpu_memory:
+        return need.gpus
+    if node:
+        return next(need.on(each).gpus for each in state.nodes if each.id == node)
+    groups = pool.spec.worker_groups
+    anywhere = [*state.nodes, *(group.node for group in state.groups)]
+    shares = [need.on(each).gpus for each in anywhere if not groups or each.group in groups]
+    return max((share for share in shares if share <= 1), default=need.gpus)

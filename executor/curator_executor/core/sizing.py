@@ -12,7 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from curator_executor.core.room import Room
-from curator_executor.core.types import Need, Node, NodeId, PoolIndex, PoolSpec, StageSpec
+from curator_executor.core.types import (
+    Need,
+    Node,
+    NodeId,
+    PoolIndex,
+    PoolSpec,
+    StageSpec,
+    gpu_share,
+)
+
+GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +287,9 @@ def _explain(name: str, need: Need, nodes: Sequence[Node]) -> str:
         "GPUs": (need.gpus, max(node.gpus for node in nodes)),
         "bytes of memory": (float(need.memory), float(max(node.memory for node in nodes))),
     }
+    devices = [node.gpu_memory for node in nodes if node.gpus]
+    if need.gpu_memory and all(devices) and gpu_share(need.gpu_memory, max(devices, default=1)) > 1:
+        offers["GB of memory on one GPU"] = (need.gpu_memory / GIB, max(devices) / GIB)
     for what, (wanted, offered) in offers.items():
         if wanted > offered + 1e-9:
             return (

@@ -8,6 +8,7 @@ knows its id, its number of tasks and its bytes. A *segment* is a run of tasks i
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import ceil, inf
 
 WorkerId = int
 CallId = int
@@ -17,24 +18,55 @@ NodeId = str
 # A GPU on its node, as Ray names it.
 DeviceId = str
 
+# A GPU has less memory than its name says: one of 80 GB says 79.6 GiB of itself, one of 24 GB 22.5.
+# Who asks for what it is named after means all of it.
+NOMINAL = 1.08
+
 # The tasks that the caller handed in; they stay in the driver and are encoded as they are needed.
 SOURCE_BLOCK: BlockId = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Resources of one worker: cores, GPUs (a share below 1, else whole), bytes of memory."""
+    """Resources of one worker.
+
+    Attributes:
+        cpus: cores.
+        gpus: GPUs: a share below 1, else whole ones.
+        memory: bytes of main memory.
+        gpu_memory: bytes on one GPU. Where the memory of a node's GPUs is known, the share that
+            this is of one counts there instead of `gpus`.
+    """
 
     cpus: float = 1.0
     gpus: float = 0.0
     memory: int = 0
+    gpu_memory: int = 0
+
+    def on(self, node: Node) -> Need:
+        """What a worker needs on a node; infinite GPUs where each has too little memory."""
+        if not (self.gpu_memory and node.gpu_memory):
+            return self
+        return replace(self, gpus=gpu_share(self.gpu_memory, node.gpu_memory))
+
+
+def gpu_share(memory: int, of: int) -> float:
+    """The share of a GPU with `of` bytes that `memory` bytes are; infinite if the GPU has less.
+
+    In ten-thousandths, as Ray counts.
+    """
+    share = ceil(10_000 * memory / of) / 10_000
+    if share > NOMINAL:
+        return inf
+    return min(1.0, share)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """A node and what stages may use of it; `cpus` is after the allocation share.
 
-    `group` names its worker group, "" where it has none. A node that may come has no `id` yet.
+    `group` names its worker group, "" where it has none; `gpu_memory` is what each of its GPUs has,
+    in bytes, 0 where that is not known. A node that may come has no `id` yet.
     """
 
     id: NodeId
@@ -43,6 +75,7 @@ class Node:
     memory: int = 0
     store_bytes: int = 0
     group: str = ""
+    gpu_memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,12 +95,14 @@ class NodeWatch:
         """Options of an actor that bring it to a node, or to the worker groups of its pool.
 
         Where no node was chosen and none has a group, as on a single machine, it may be anywhere.
-        A chosen node that others have filled meanwhile, or that has gone, is not insisted on.
+        A chosen node that others have filled meanwhile, or that has gone, is not insisted on;
+        unless elsewhere the worker would need another share of a GPU.
         """
         if node:
+            spill = not self._other_share_elsewhere(pool)
             return {
                 "scheduling_strategy": NodeAffinitySchedulingStrategy(
-                    node, soft=True, _spill_on_unavailable=True
+                    node, soft=True, _spill_on_unavailable=spill
                 )
             }
         if not pool.worker_groups or not any(node.group for node in self._nodes):
@@ -112,3 +114,7 @@ class NodeWatch:
             "label_selector": first,
             "fallback_strategy": [{"label_selector": other} for other in others],
         }
+
+    def _other_share_elsewhere(self, pool: PoolSpec) -> bool:
+        with_gpus = {node.gpu_memory for node in self._nodes if node.gpus}
+        return pool.need.gpu_memory > 0 and len(with_gpus) > 1

@@ -10,8 +10,9 @@ import gc
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import cloudpickle
@@ -39,7 +40,8 @@ from curator_executor.core.types import (
     Segment,
     WorkerId,
 )
-from curator_executor.ray_backend import blame, faults
+from curator_executor.ray_backend import blame, cluster, faults
+from curator_executor.ray_backend.gpus import GpuMemory
 from curator_executor.ray_backend.mailbox import Mailbox
 from curator_executor.ray_backend.nodes import NodeWatch
 from curator_executor.ray_backend.prints import LastPrint
@@ -81,6 +83,7 @@ class RayWorkerPool:
         source: the run's initial tasks; encoded as they are needed.
         cpu_share: share of each node's cores that stages may use.
         python_paths: directories that workers import from.
+        gpu_memory: bytes of one GPU by worker group, where that is known beforehand.
     """
 
     def __init__(
@@ -89,11 +92,15 @@ class RayWorkerPool:
         source: Sequence[Any],
         cpu_share: float,
         python_paths: Sequence[str] = (),
+        gpu_memory: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._launches = launches
         self._source = source
         self._run = uuid.uuid4().hex
-        self._nodes = NodeWatch(cpu_share)
+        read: Callable[[float], tuple[Node, ...]] = cluster.read_nodes
+        if any(launch.spec.need.gpu_memory for launch in launches):
+            read = GpuMemory(read, gpu_memory).read
+        self._nodes = NodeWatch(cpu_share, read)
         self._paths = tuple(python_paths)
         self.block_bytes = launches[0].plan.block_bytes
         self._names = launches[0].plan.names
@@ -122,7 +129,7 @@ class RayWorkerPool:
         need = launch.spec.need
         options: dict[str, Any] = {
             "num_cpus": need.cpus,
-            "num_gpus": need.gpus,
+            "num_gpus": action.gpus,
             "max_restarts": 0,
             "max_task_retries": 0,
             "name": None,

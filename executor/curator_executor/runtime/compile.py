@@ -288,6 +288,7 @@ def _worker_groups(spec: PipelineSpec) -> tuple[NodeGroup, ...]:
                 float(group.accelerator.count) if group.accelerator else 0.0,
                 group.resources.memory_bytes,
                 group=group.name,
+                gpu_memory=(group.accelerator.memory_bytes or 0) if group.accelerator else 0,
             ),
             group.max_replicas,
         )

@@ -294,7 +294,11 @@ def _workers(job: _Job) -> RayWorkerPool:
         for pool, plan in zip(job.pools, job.plans, strict=True)
     ]
     return RayWorkerPool(
-        launches, job.source, job.settings.cpu_allocation_percentage, environment.python_paths
+        launches,
+        job.source,
+        job.settings.cpu_allocation_percentage,
+        environment.python_paths,
+        {group.node.group: group.node.gpu_memory for group in environment.worker_groups},
     )
 
 

@@ -18,6 +18,8 @@ from curator_executor.core.errors import InvalidPipeline
 from curator_executor.core.types import Need, StageSpec
 from curator_executor.runtime.settings import RunSettings
 
+GIB = 2**30
+
 log = logging.getLogger("curator_executor.run")
 
 # Keys of `xenna_stage_spec`: NeMo Curator's that this executor reads, and its own three.
@@ -112,7 +114,12 @@ def _spec(index: int, name: str, stage: Stage, settings: RunSettings) -> StageSp
         index=index,
         name=name,
         batch_size=batch_size,
-        need=Need(float(need.cpus), float(need.gpus), int(getattr(need, "memory", 0))),
+        need=Need(
+            float(need.cpus),
+            float(need.gpus),
+            int(getattr(need, "memory", 0)),
+            int(need.gpu_memory_gb * GIB),
+        ),
         fixed_workers=workers,
         workers_per_node=per_node,
         min_workers=options.get("min_workers", 0),

@@ -116,8 +116,9 @@ def forecast(
                 busy=min(1.0, rate / each) if each else 0.0,
             )
         )
+    kinds = {node.group: node for node in nodes}
     one_more = {}
-    for kind in {node.group: node for node in nodes}.values():
+    for kind in kinds.values():
         more = plan(
             _loads(pools, costs, [*nodes, kind], most_workers),
             [*nodes, replace(kind, id=f"{kind.group}-more")],
@@ -125,10 +126,12 @@ def forecast(
             {},
         )
         one_more[kind.group] = min((_rate(load, more) for load in loads), default=0.0)
-    held = sum(each.workers * pool.need.gpus for each, pool in zip(found, pools, strict=True))
-    busy = sum(
-        each.workers * pool.need.gpus * each.busy for each, pool in zip(found, pools, strict=True)
-    )
+    gpus = [
+        sum(count * pool.need.on(kinds[name]).gpus for name, count in each.places.items())
+        for each, pool in zip(found, pools, strict=True)
+    ]
+    held = sum(gpus)
+    busy = sum(mine * each.busy for mine, each in zip(gpus, found, strict=True))
     return Forecast(
         tuple(found),
         rate,

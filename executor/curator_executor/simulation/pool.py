@@ -193,8 +193,8 @@ class SimulatedPool:
             for node in planned or self._nodes
             if fits(
                 node,
-                [self.pools[other].need for other in self._pools_on(node.id)],
-                pool.need,
+                [self.pools[other].need.on(node) for other in self._pools_on(node.id)],
+                pool.need.on(node),
                 pool.worker_groups,
             )
         ]
@@ -205,8 +205,8 @@ class SimulatedPool:
         for other in self._workers.values():
             if other.node == node.id:
                 for name in other.devices:
-                    left[name] -= min(1.0, self.pools[other.pool].need.gpus)
-        need = pool.need.gpus
+                    left[name] -= min(1.0, self.pools[other.pool].need.on(node).gpus)
+        need = pool.need.on(node).gpus
         able = [name for name, rest in left.items() if rest + SMALLEST_NUMBER >= min(1.0, need)]
         # Ray takes the fullest one.
         able.sort(key=left.__getitem__, reverse=self.workload.spreads_gpus)

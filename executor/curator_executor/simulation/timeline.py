@@ -56,10 +56,11 @@ class _Use:
             self.slices[number][1] += self.there * (end - self.at)
             self.at = end
         self.there = sum(node.gpus for node in state.nodes)
+        by_id = {node.id: node for node in state.nodes}
         self.busy = sum(
-            state.pools[worker.pool].spec.need.gpus
+            state.pools[worker.pool].spec.need.on(by_id[worker.node]).gpus
             for worker in state.workers.values()
-            if worker.calls
+            if worker.calls and worker.node in by_id
         )
 
 

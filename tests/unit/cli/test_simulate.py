@@ -62,6 +62,29 @@ def test_costs_come_from_the_progress_of_a_run_and_options_go_over_it(
     assert not any(line.startswith("note: read") for line in lines)
 
 
+def test_gpu_memory_is_counted_on_each_kind_of_gpu(
+    folder: Path, curator: Curator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = folder / "pipeline.yaml"
+    whole = "batchSize: 2}"
+    text = manifest.read_text()
+    assert whole in text
+    manifest.write_text(text.replace(whole, "resources: {gpuMemory: 10Gi}}"))
+    nodes = [
+        each
+        for kind in ("h100:cpus=64,gpus=1,gpuMemory=80Gi", "l4:cpus=64,gpus=1,gpuMemory=24Gi")
+        for each in ("--nodes", kind)
+    ]
+    costs = ["--cost", "list=0.0001", "--cost", "read=0.0001", "--cost", "halve=1"]
+    assert curator("plan", "pipeline.yaml", *nodes, *costs) == 0
+    lines = said(capsys)
+    assert "halve 10 100% 10.0/s 8 on h100, 2 on l4 slowest stage" in lines
+    assert curator("plan", "pipeline.yaml", "--nodes", "t4:cpus=8,gpus=1,gpuMemory=8Gi") == 2
+    assert "needs 10 GB of memory on one GPU per worker, the largest node offers 8" in " ".join(
+        said(capsys)
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,11 +40,12 @@ def run_of(
     cpus: float = 1.0,
     settings: CoreSettings | None = None,
     store_bytes: int = 0,
+    nodes: Sequence[Node] = (),
 ) -> State:
     """A run that has not begun: a stage for each dict of options."""
     return new_state(
         plan_pools(specs(*options), fuse=False),
-        (replace(NODE, cpus=cpus, store_bytes=store_bytes),),
+        tuple(nodes) or (replace(NODE, cpus=cpus, store_bytes=store_bytes),),
         settings or CoreSettings(),
         tasks,
         tasks * 100,

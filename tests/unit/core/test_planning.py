@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import Any
 
 import pytest
@@ -185,3 +186,51 @@ def test_a_small_change_is_met_by_loading_a_few_nodes_anew(change: str) -> None:
     anew = [node for node, load in found.places.items() if load != running[node]]
     assert len(anew) <= 4
     assert found.rate >= 0.96 * reallocate(demands, there, {}).rate
+
+
+GB = 2**30
+H100 = Node("h100", 64.0, 2.0, group="h100", gpu_memory=80 * GB)
+L4 = Node("l4", 64.0, 2.0, group="l4", gpu_memory=24 * GB)
+UNKNOWN = Node("unknown", 64.0, 2.0, group="unknown")
+
+
+@pytest.mark.parametrize(
+    ("asked_gb", "share"),
+    [(10, 0.125), (20, 0.25), (80, 1.0), (85, 1.0), (90, inf)],
+    ids=["an eighth", "a quarter", "all", "all, by its name", "more than there is"],
+)
+def test_share_of_a_gpu_is_that_of_its_memory(asked_gb: int, share: float) -> None:
+    assert Need(gpus=0.4, gpu_memory=asked_gb * GB).on(H100).gpus == share
+
+
+def test_assumed_share_stands_where_the_memory_is_not_known() -> None:
+    need = Need(gpus=0.4, gpu_memory=10 * GB)
+    assert need.on(UNKNOWN) == need
+    assert Need(gpus=0.4).on(H100) == Need(gpus=0.4)
+
+
+def test_each_node_has_as_many_workers_as_the_memory_of_its_own_gpus_holds() -> None:
+    need = Need(1.0, 0.4, gpu_memory=10 * GB)
+    found = plan([load(0, need)], [H100, L4, UNKNOWN], {}, {})
+    assert found.places == {0: {"h100": 16, "l4": 4, "unknown": 4}}
+
+
+def test_a_stage_is_put_only_where_one_gpu_has_memory_enough() -> None:
+    large, small = Need(1.0, 1.0, gpu_memory=60 * GB), Need(1.0, 0.8, gpu_memory=20 * GB)
+    found = plan([load(0, large), load(1, small)], [H100, L4], {}, {})
+    assert found.places == {0: {"h100": 2}, 1: {"h100": 2, "l4": 2}}
+
+
+def test_room_counts_gpu_memory_on_the_device_where_a_worker_is() -> None:
+    room = Room([H100, L4])
+    need = Need(1.0, 0.4, gpu_memory=40 * GB)
+    assert [room.place(need, node="h100", devices=[name]) for name in "aabb"] == [H100] * 4
+    assert room.place(need, node="h100") is None
+    assert room.place(need, node="l4") is None
+
+
+def test_a_worker_is_started_with_the_share_that_its_node_makes_of_it() -> None:
+    need = Need(1.0, 0.4, gpu_memory=10 * GB)
+    state = run_of({"need": need}, tasks=100, nodes=(H100, L4))
+    started = [each for each in after(state, now=0.0) if isinstance(each, StartWorker)]
+    assert {(each.node, each.gpus) for each in started} == {("h100", 0.125), ("l4", 0.4167)}

@@ -10,6 +10,7 @@ import pytest
 from curator_executor.core.fusion import plan_pools
 from curator_executor.core.room import Room
 from curator_executor.core.sizing import (
+    GIB,
     PoolLoad,
     Sizing,
     check_fits,
@@ -141,6 +142,13 @@ def test_stage_that_fits_nowhere_is_named_with_the_limit(need: Need, problem: st
     found = check_fits([("caption", need)], node(2.0, 1.0, 100))
     assert len(found) == bool(problem)
     assert all(text.startswith(f'stage "caption": {problem}') for text in found)
+
+
+def test_stage_whose_gpu_memory_no_gpu_has_is_named() -> None:
+    nodes = [Node("a", 8.0, 2.0, gpu_memory=24 * GIB), Node("b", 8.0)]
+    (problem,) = check_fits([("embed", Need(1.0, 1.0, gpu_memory=40 * GIB))], nodes)
+    assert "needs 40 GB of memory on one GPU per worker, the largest node offers 24" in problem
+    assert check_fits([("embed", Need(1.0, 1.0, gpu_memory=24 * GIB))], nodes) == []
 
 
 def test_stage_that_no_single_node_has_room_for_is_named() -> None:

@@ -67,9 +67,12 @@ def test_a_range_of_workers_lifts_the_number_that_the_class_fixes() -> None:
 
 
 def test_gpu_memory_takes_the_place_of_the_gpus_of_the_class() -> None:
-    need = one("class: HERE.Keep, resources: {gpuMemory: 12Gi}").stages[0].resources
+    pipeline = one("class: HERE.Keep, resources: {gpuMemory: 12Gi}")
+    need = pipeline.stages[0].resources
 
     assert (need.gpu_memory_gb, need.gpus) == (12.0, 0.5)
+    (told,) = stage_specs(pipeline.stages, pipeline.settings)
+    assert (told.need.gpu_memory, told.need.gpus) == (12 * 2**30, 0.5)
 
 
 def test_the_class_itself_is_left_as_it_was() -> None:

@@ -59,7 +59,14 @@ def _orders(
     """Stages from the most worth per resource to the least, for each view of what is scarce."""
     room = (empty.cpus, empty.devices * UNIT + sum(empty.parts), empty.memory)
     whole = [max(1, each) for each in room]
-    shares = {i: [a / b for a, b in zip(wants[i], whole, strict=True)] for i in useful}
+    shares = {
+        i: [
+            wants[i].cpus / whole[0],
+            wants[i].gpus_on(empty.device_bytes) / whole[1],
+            wants[i].memory / whole[2],
+        ]
+        for i in useful
+    }
     views = [{i: share[at] for i, share in shares.items()} for at in range(3)]
     views += [{i: max(share) for i, share in shares.items()}]
     views += [{i: sum(share) for i, share in shares.items()}]

@@ -6,13 +6,16 @@ Ray counts resources in ten-thousandths, so that is the unit here: sums never dr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import NamedTuple
 
-from curator_executor.core.types import Need, Node
+from curator_executor.core.types import Need, Node, gpu_share
 
 UNIT = 10_000
 # A node whose memory is not known refuses nobody for it.
 PLENTY = 1 << 62
+# What no node has, in whole devices.
+NEVER = UNIT << 40
 
 # Workers on one node, by stage.
 Load = tuple[int, ...]
@@ -21,21 +24,34 @@ Load = tuple[int, ...]
 class Want(NamedTuple):
     """What one worker takes: cores and GPUs in ten-thousandths, memory in bytes.
 
-    A share below one lies on one device; whole devices lie on one node.
+    A share below one lies on one device; whole devices lie on one node. Where the memory of devices
+    is known, `gpu_memory` says how large a share it is there.
     """
 
     cpus: int
     gpus: int
     memory: int
+    gpu_memory: int = 0
+
+    def gpus_on(self, device_bytes: int) -> int:
+        """What it takes of devices that have so much memory; 0: not known."""
+        if not (self.gpu_memory and device_bytes):
+            return self.gpus
+        share = gpu_share(self.gpu_memory, device_bytes)
+        return NEVER if share == inf else round(share * UNIT)
 
 
 class Left(NamedTuple):
-    """What is left of a node: cores, memory, untouched devices, and what is left of the others."""
+    """What is left of a node: cores, memory, untouched devices, and what is left of the others.
+
+    `device_bytes` is the memory of each device, 0 where it is not known.
+    """
 
     cpus: int
     memory: int
     devices: int
     parts: tuple[int, ...] = ()
+    device_bytes: int = 0
 
     def fits(self, want: Want) -> int:
         """Workers of a stage that would fit, if nothing else came."""
@@ -44,11 +60,12 @@ class Left(NamedTuple):
             count = self.cpus // want.cpus
         if want.memory:
             count = min(count, self.memory // want.memory)
-        if want.gpus >= UNIT:
-            count = min(count, self.devices // (want.gpus // UNIT))
-        elif want.gpus:
-            on_parts = sum(part // want.gpus for part in self.parts)
-            count = min(count, on_parts + self.devices * (UNIT // want.gpus))
+        gpus = want.gpus_on(self.device_bytes) if want.gpu_memory else want.gpus
+        if gpus >= UNIT:
+            count = min(count, self.devices // (gpus // UNIT))
+        elif gpus:
+            on_parts = sum(part // gpus for part in self.parts)
+            count = min(count, on_parts + self.devices * (UNIT // gpus))
         return max(0, count)
 
     def take(self, want: Want, count: int = 1) -> Left:
@@ -57,12 +74,14 @@ class Left(NamedTuple):
         Shares go to the device on which least is left, so that whole ones stay whole.
         """
         devices, parts = self.devices, self.parts
-        if want.gpus >= UNIT:
-            devices -= count * (want.gpus // UNIT)
-        elif want.gpus:
-            devices, parts = self._share(want.gpus, count)
+        gpus = want.gpus_on(self.device_bytes) if want.gpu_memory else want.gpus
+        if gpus >= UNIT:
+            devices -= count * (gpus // UNIT)
+        elif gpus:
+            devices, parts = self._share(gpus, count)
         cpus = self.cpus - count * want.cpus
-        return Left(cpus, self.memory - count * want.memory, devices, parts)
+        memory = self.memory - count * want.memory
+        return Left(cpus, memory, devices, parts, self.device_bytes)
 
     def _share(self, share: int, count: int) -> tuple[int, tuple[int, ...]]:
         """Untouched devices and the others, with that many shares taken."""
@@ -81,13 +100,13 @@ class Left(NamedTuple):
 
 def want_of(need: Need) -> Want:
     """A worker's need in whole numbers."""
-    return Want(round(need.cpus * UNIT), round(need.gpus * UNIT), need.memory)
+    return Want(round(need.cpus * UNIT), round(need.gpus * UNIT), need.memory, need.gpu_memory)
 
 
 def left_of(node: Node) -> Left:
     """A node that nobody uses."""
     memory = node.memory if node.memory > 0 else PLENTY
-    return Left(round(node.cpus * UNIT), memory, int(node.gpus))
+    return Left(round(node.cpus * UNIT), memory, int(node.gpus), device_bytes=node.gpu_memory)
 
 
 def packing_order(wants: Sequence[Want]) -> list[int]:
