@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from curator_executor.core.cost import Cost
 from curator_executor.core.errors import CuratorError
 from curator_executor.core.lifecycle import WorkerState, move
 from curator_executor.core.types import (
@@ -82,6 +83,8 @@ class Worker:
         written_off: it is being killed; its input is elsewhere, so what still comes of it is void.
         pending: started for a node that is not there yet, so that an autoscaler brings it.
         moves: it drains so that another one has its GPU; the plan still wants one like it.
+        measured: pools for which it has finished a task.
+        spent_s: seconds in calls that have finished no task yet, by pool.
     """
 
     id: WorkerId
@@ -96,6 +99,8 @@ class Worker:
     pending: bool = False
     moves: bool = False
     hosted: set[PoolIndex] = field(default_factory=set)
+    measured: set[PoolIndex] = field(default_factory=set)
+    spent_s: dict[PoolIndex, float] = field(default_factory=dict)
     units: dict[PoolIndex, deque[Unit]] = field(default_factory=dict)
     calls: deque[Call] = field(default_factory=deque)
 
@@ -136,7 +141,7 @@ class Pool:
         wanted_on_new_nodes: workers that are to wait for a node, so that one comes.
         queue: input segments that wait.
         suspects: batches that run by themselves.
-        seconds_per_task: worker time per input task, recent; None before the first.
+        cost: worker time per input task, from the newest calls.
         last_call_tasks: size of the last call that came back; growth is limited by it.
         out_bytes_per_call: largest recent block.
         accepted: input tasks ever.
@@ -155,7 +160,7 @@ class Pool:
     wanted: int = 0
     places: dict[NodeId, int] = field(default_factory=dict)
     wanted_on_new_nodes: int = 0
-    seconds_per_task: float | None = None
+    cost: Cost = field(default_factory=Cost)
     samples: int = 0
     last_call_tasks: int = 0
     out_bytes_per_call: int = 0
@@ -172,6 +177,11 @@ class Pool:
     workers_died: int = 0
     calls: int = 0
     why_blocked: str = ""
+
+    @property
+    def seconds_per_task(self) -> float | None:
+        """Worker time per input task, recent; None before the first."""
+        return self.cost.per_task
 
 
 @dataclass(frozen=True, slots=True)

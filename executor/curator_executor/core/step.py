@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TypeVar
 
 from curator_executor.core import assigning, batching, recovery, scaling, turns
 from curator_executor.core.actions import (
@@ -34,14 +33,9 @@ from curator_executor.core.events import (
     WorkerStopped,
 )
 from curator_executor.core.lifecycle import WorkerState
+from curator_executor.core.measuring import measure
 from curator_executor.core.state import Block, Pool, State, Worker
 from curator_executor.core.types import BatchError, Call, CallReport, Node, Segment
-
-# Weight of the newest call in the seconds per task: a change shows within a few calls.
-NEWEST_WEIGHT = 0.4
-# Samples of a stage that the report shows; later ones replace none.
-SAMPLES_PER_STAGE = 5
-Sample = TypeVar("Sample")
 
 
 def step(state: State, events: Iterable[Event], now: float) -> list[Action]:
@@ -217,7 +211,7 @@ def _call_done(
     position = _position(worker, call)
     if report.out_tasks:
         actions += _accept_output(state, pool, call, report, position)
-    _measure(state, pool, report, solo=call.solo)
+    measure(state, worker, pool, report, now, solo=call.solo)
     if call.finish:
         pool.finish_emitted += report.out_tasks
         pool.finished = report.finished
@@ -270,50 +264,6 @@ def _accept_output(
         below.queue.append(Segment(block.id, 0, report.out_tasks, position_below))
         below.queued_tasks += report.out_tasks
     return []
-
-
-def _measure(state: State, pool: Pool, report: CallReport, *, solo: bool) -> None:
-    process_s = 0.0
-    for figures in report.figures:
-        totals = state.totals[figures.stage].figures
-        process_s += figures.process_s
-        totals.process_s += figures.process_s
-        totals.batches += figures.batches
-        totals.tasks_in += figures.tasks_in
-        totals.tasks_out += figures.tasks_out
-        totals.filtered += figures.filtered
-        totals.retried += figures.retried
-        totals.items += figures.items
-        totals.kept += figures.kept
-        for name, count in figures.dropped.items():
-            totals.dropped[name] = totals.dropped.get(name, 0) + count
-        for name, value in figures.metrics.items():
-            totals.metrics[name] = totals.metrics.get(name, 0.0) + value
-        _keep_samples(totals.kept_samples, figures.kept_samples)
-        _keep_samples(totals.dropped_samples, figures.dropped_samples)
-    head = state.totals[pool.spec.head.index]
-    head.input_bytes += report.in_bytes
-    head.idle_s += report.idle_s
-    head.overhead_s += max(0.0, report.wall_s - process_s)
-    state.totals[pool.spec.stages[-1].index].output_bytes += report.out_bytes
-    if not report.consumed:
-        return
-    per_task = report.wall_s / report.consumed
-    if not solo:
-        pool.last_call_tasks = max(report.consumed, int(pool.last_call_tasks * 0.5))
-    if pool.seconds_per_task is None or pool.samples < turns.FIRST_TIMINGS:
-        pool.seconds_per_task = per_task  # the first ones also load models and caches
-    else:
-        pool.seconds_per_task += NEWEST_WEIGHT * (per_task - pool.seconds_per_task)
-    pool.samples += 1
-    if pool.samples == turns.FIRST_TIMINGS:
-        state.scale_due = True
-
-
-def _keep_samples(kept: list[Sample], new: list[Sample]) -> None:
-    room = SAMPLES_PER_STAGE - len(kept)
-    if room > 0:
-        kept.extend(new[:room])
 
 
 def _broken(

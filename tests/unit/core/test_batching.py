@@ -60,7 +60,7 @@ def test_call_grows_with_what_was_measured(
     seconds_per_task: float, last_call_tasks: int, ready: int, tasks: int
 ) -> None:
     state, pool = second_pool(280, batch_size=7)
-    pool.seconds_per_task = seconds_per_task
+    pool.cost.per_task = seconds_per_task
     pool.last_call_tasks = last_call_tasks
     assert batching.tasks_for_call(state, pool, ready) == tasks
 
@@ -68,7 +68,7 @@ def test_call_grows_with_what_was_measured(
 def test_call_stays_below_its_bytes() -> None:
     state, pool = second_pool(100, batch_size=7, block_bytes=100_000)
     state.settings = CoreSettings(max_block_bytes=30_000)
-    pool.seconds_per_task, pool.last_call_tasks = 1e-6, 1000
+    pool.cost.per_task, pool.last_call_tasks = 1e-6, 1000
     assert batching.tasks_for_call(state, pool, 1) == 28
 
 
@@ -76,7 +76,7 @@ def test_many_workers_make_calls_longer() -> None:
     """1,000 workers at 0.6 ms of the driver's time a call: a call must last 1.2 s."""
     state, pool = second_pool(1_000_000, batch_size=1)
     state.workers = dict.fromkeys(range(1000))  # type: ignore[assignment]
-    pool.seconds_per_task, pool.last_call_tasks = 0.001, 100_000
+    pool.cost.per_task, pool.last_call_tasks = 0.001, 100_000
     assert batching.tasks_for_call(state, pool, 1) == 1200
 
 

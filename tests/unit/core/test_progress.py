@@ -87,7 +87,7 @@ def test_bottleneck_is_the_stage_with_most_work_waiting_per_worker() -> None:
     state = counted((100, 50, 50), (50, 10, 10), (10, 10, 10))
     assert progress.bottleneck(state, Rates()) is None
     for pool, seconds in zip(state.pools, (0.1, 2.0, 0.5), strict=True):
-        pool.seconds_per_task = seconds
+        pool.cost.per_task = seconds
     with_workers(state, 1, 1, 2)
     found = progress.bottleneck(state, Rates())
     assert found == (1, "busy 0%, 40 tasks waiting: 40 s of work for 2 workers")
@@ -95,7 +95,7 @@ def test_bottleneck_is_the_stage_with_most_work_waiting_per_worker() -> None:
 
 def test_stage_that_is_done_is_no_bottleneck() -> None:
     state = counted((10, 10, 10), done=1)
-    state.pools[0].seconds_per_task = 5.0
+    state.pools[0].cost.per_task = 5.0
     assert progress.bottleneck(state, Rates()) is None
 
 
@@ -106,7 +106,7 @@ def test_fused_bottleneck_is_the_slowest_of_its_stages() -> None:
 
     pools = plan_pools(specs({}, {}), fuse=True)
     state = new_state(pools, (NODE,), CoreSettings(), 5, 0, 0.0)
-    state.pools[0].seconds_per_task = 1.0
+    state.pools[0].cost.per_task = 1.0
     state.totals[1].figures.process_s = 3.0
     found = progress.bottleneck(state, Rates())
     assert found is not None

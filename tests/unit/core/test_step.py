@@ -87,7 +87,7 @@ def test_figures_add_up_stage_by_stage() -> None:
     assert state.totals[0].overhead_s == pytest.approx(1.0)
 
 
-def test_seconds_per_task_follow_the_newest_calls() -> None:
+def test_first_call_of_a_worker_counts_until_there_is_another() -> None:
     state = run_of({}, tasks=9)
     first, second = calls(bring_up(state, 1))
     after(state, done(first, wall_s=9.0))
@@ -95,7 +95,16 @@ def test_seconds_per_task_follow_the_newest_calls() -> None:
     (third,) = calls(after(state, done(second, wall_s=1.0)))
     assert state.pools[0].seconds_per_task == 1.0  # the first one also loaded a model
     after(state, done(third, wall_s=2.0))
-    assert state.pools[0].seconds_per_task == pytest.approx(1.4)
+    assert state.pools[0].seconds_per_task == 1.5
+
+
+def test_a_source_that_yields_costs_all_the_time_until_its_input_is_finished() -> None:
+    state = run_of({}, {}, tasks=1)
+    (call,) = calls(bring_up(state, 1, 2))
+    for _ in range(5):
+        (call,) = calls(after(state, done(call, consumed=0, out=1, more=True, wall_s=2.0)))
+    after(state, done(call, consumed=1, out=1, wall_s=2.0))
+    assert state.pools[0].seconds_per_task == 12.0
 
 
 def test_run_succeeds_when_its_last_task_is_done() -> None:
