@@ -140,6 +140,8 @@ def begin_setup(state: State, worker: Worker) -> SetupWorker:
 
 def claim_node(state: State, worker: Worker, pool: Pool) -> bool:
     """Whether this worker is to prepare its node for the pool."""
+    if not pool.spec.prepares_nodes:
+        return False
     key = (pool.spec.index, worker.node)
     if key in state.nodes_prepared:
         return False

@@ -36,6 +36,11 @@ from curator_executor.core.types import NodeId, PoolIndex
 
 # In place of a node's id: where the worker is does not matter.
 ANYWHERE: NodeId = ""
+# How often is looked whether costs have changed since workers were counted, by what factor that is
+# a change, and by what factor the rate must be better for workers to move before their time.
+COST_LOOK_S = 2.0
+MOVED = 1.2
+WORTH = 1.1
 
 
 def scale(state: State, now: float) -> list[Action]:
@@ -50,6 +55,7 @@ def scale(state: State, now: float) -> list[Action]:
     state.time_sharing = sizing.take_turns
     actions: list[Action] = []
     for pool in state.pools:
+        pool.sized_for_s = _cost_s(state, pool)
         pool.wanted = sizing.wanted.get(pool.spec.index, 0)
         pool.places = (sizing.places or {}).get(pool.spec.index, {})
         pool.wanted_on_new_nodes = sizing.on_new_nodes.get(pool.spec.index, 0)
@@ -59,6 +65,29 @@ def scale(state: State, now: float) -> list[Action]:
     actions += _stop_useless(state)
     actions += _start_missing(state, sizing.reason, now)
     return actions
+
+
+def costs_moved(state: State, now: float) -> bool:
+    """Whether stages cost so much more or less than they did that other counts are much better."""
+    if now < state.next_cost_look:
+        return False
+    state.next_cost_look = now + COST_LOOK_S
+    moved = False
+    for pool in state.pools:
+        cost = _cost_s(state, pool)
+        if cost and pool.sized_for_s and not pool.done:
+            moved = moved or not 1 / MOVED <= cost / pool.sized_for_s <= MOVED
+    if not moved or state.time_sharing:
+        return False  # stages that take turns are looked at more often anyway
+    wanted = _sizing(state, now).wanted
+    open_ = [p for p in state.pools if wanted.get(p.spec.index) and p.spec.fixed_workers is None]
+    costs = {p.spec.index: _cost_s(state, p) for p in open_}
+    rates = [
+        (p.wanted / cost, wanted[p.spec.index] / cost)
+        for p in open_
+        if (cost := costs[p.spec.index])
+    ]
+    return bool(rates) and min(new for _, new in rates) > WORTH * min(old for old, _ in rates)
 
 
 def _sizing(state: State, now: float) -> Sizing:

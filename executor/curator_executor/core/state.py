@@ -142,6 +142,7 @@ class Pool:
         queue: input segments that wait.
         suspects: batches that run by themselves.
         cost: worker time per input task, from the newest calls.
+        sized_for_s: worker time per pipeline input when workers were last counted.
         last_call_tasks: size of the last call that came back; growth is limited by it.
         out_bytes_per_call: largest recent block.
         accepted: input tasks ever.
@@ -161,6 +162,7 @@ class Pool:
     places: dict[NodeId, int] = field(default_factory=dict)
     wanted_on_new_nodes: int = 0
     cost: Cost = field(default_factory=Cost)
+    sized_for_s: float | None = None
     samples: int = 0
     last_call_tasks: int = 0
     out_bytes_per_call: int = 0
@@ -215,6 +217,7 @@ class State:
     next_block: BlockId = SOURCE_BLOCK + 1
     next_call: int = 1
     next_scale_at: float = 0.0
+    next_cost_look: float = 0.0
     scale_due: bool = True
     time_sharing: bool = False
     is_planned: bool = False

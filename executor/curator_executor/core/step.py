@@ -55,7 +55,7 @@ def step(state: State, events: Iterable[Event], now: float) -> list[Action]:
     actions += _close_pools(state)
     if state.ending:
         return actions + _end_workers(state)
-    if state.scale_due or now >= state.next_scale_at:
+    if state.scale_due or now >= state.next_scale_at or scaling.costs_moved(state, now):
         actions += scaling.scale(state, now)
     actions += dispatch(state)
     waits = turns.someone_waits(state)
@@ -168,7 +168,8 @@ def _ready(state: State, worker: Worker | None, setup_s: float, now: float) -> l
     worker.hosted.add(worker.pool)
     pool.setup_deaths = 0
     state.totals[pool.spec.head.index].setup_s += setup_s
-    state.nodes_prepared[(worker.pool, worker.node)] = "prepared"
+    if pool.spec.prepares_nodes:
+        state.nodes_prepared[(worker.pool, worker.node)] = "prepared"
     worker.prepares_node = False
     if pool.done:
         state.scale_due = True

@@ -110,6 +110,7 @@ class StageSpec:
         env_key: stages with the same key may share a process.
         timeout_s: limit of one batch, or None.
         worker_groups: where it may run; empty means anywhere.
+        prepares_nodes: it has a set-up of the node, for which workers there wait.
     """
 
     index: int
@@ -131,6 +132,7 @@ class StageSpec:
     env_key: str = ""
     timeout_s: float | None = None
     worker_groups: tuple[str, ...] = ()
+    prepares_nodes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,11 @@ class PoolSpec:
     def worker_groups(self) -> tuple[str, ...]:
         """Where its workers may be; empty means anywhere."""
         return self.head.worker_groups
+
+    @property
+    def prepares_nodes(self) -> bool:
+        """Whether a stage has a set-up of the node."""
+        return any(stage.prepares_nodes for stage in self.stages)
 
     @property
     def fixed_workers(self) -> int | None:

@@ -134,7 +134,14 @@ def _spec(index: int, name: str, stage: Stage, settings: RunSettings) -> StageSp
         env_key=_env_key(stage.runtime_env),
         timeout_s=options.get("timeout_s"),
         worker_groups=tuple(options.get("worker_groups", ())),
+        prepares_nodes=_prepares_nodes(stage),
     )
+
+
+def _prepares_nodes(stage: Stage) -> bool:
+    """Whether `setup_on_node` is its own; where it is not, no worker needs to wait for another."""
+    own = "setup_on_node" in vars(stage)
+    return own or type(stage).setup_on_node is not ProcessingStage.setup_on_node
 
 
 def _options(name: str, stage: Stage) -> dict[str, Any]:

@@ -232,7 +232,8 @@ class SimulatedPool:
             return
         if self._calls[action.worker]:
             raise ContractBroken(f"{action}: calls are in flight")
-        if not action.node_setup and (action.pool, worker.node) not in self.prepared:
+        prepared = (action.pool, worker.node) in self.prepared
+        if not action.node_setup and not prepared and self.pools[action.pool].prepares_nodes:
             raise ContractBroken(f"{action}: its node is not prepared yet")
         worker.add(lambda: worker.setup(action))
 

@@ -58,6 +58,7 @@ class SimulatedRunner:
         errors: batches given up on since they were last taken.
         figures: by stage, since they were last taken.
         spent: virtual seconds of the present call.
+        begun: stages of which a batch has been done.
         taken_in: by pool, what global stages without a scratch directory took in.
     """
 
@@ -65,6 +66,7 @@ class SimulatedRunner:
     errors: list[BatchError] = field(default_factory=list)
     figures: dict[int, StageFigures] = field(default_factory=dict)
     spent: float = 0.0
+    begun: set[int] = field(default_factory=set)
     taken_in: dict[PoolIndex, set[TaskPath]] = field(default_factory=dict)
 
     def work(self, pool: PoolIndex, tasks: Sequence[TaskPath]) -> Iterator[Bit]:
@@ -127,6 +129,9 @@ class SimulatedRunner:
         work = world.workload.work[stage.index]
         world.ledger.begin(stage.index, batch)
         seconds = work.seconds(world.clock.now + self.spent, world.dice)
+        if stage.index not in self.begun:
+            self.begun.add(stage.index)
+            seconds += work.first_batch_s
         faults = world.workload.faults
         if faults.straggle and world.dice.random() < faults.straggle:
             seconds *= faults.straggle_by

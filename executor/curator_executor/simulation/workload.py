@@ -29,6 +29,7 @@ class StageWork:
         keep: share of the tasks that are not filtered out.
         output_bytes: size of one output.
         setup_s: seconds that `setup` takes.
+        first_batch_s: seconds more for the first batch of each worker, which loads what others use.
         yields: hands its outputs out one by one, as a generator does.
         raises_on: tasks whose batch raises, in every attempt.
         kills_on: tasks whose batch ends the worker's process.
@@ -42,6 +43,7 @@ class StageWork:
     keep: float = 1.0
     output_bytes: int = 1000
     setup_s: float = 0.1
+    first_batch_s: float = 0.0
     yields: bool = False
     raises_on: frozenset[TaskPath] = frozenset()
     kills_on: frozenset[TaskPath] = frozenset()

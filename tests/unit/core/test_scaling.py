@@ -227,3 +227,18 @@ def test_decisions_are_made_again_when_the_interval_is_over() -> None:
     assert state.next_scale_at == 10.0
     after(state, now=10.0)
     assert state.next_scale_at == 20.0
+
+
+def test_no_worker_waits_for_another_where_nodes_need_no_set_up() -> None:
+    state = run_of({"prepares_nodes": False}, tasks=50, cpus=2.0)
+    after(state, now=0.0)
+    actions = after(state, WorkerCreated(1, "n1"), WorkerCreated(2, "n1"))
+    assert actions == [SetupWorker(1, 0, node_setup=False), SetupWorker(2, 0, node_setup=False)]
+
+
+def test_workers_wait_until_one_has_prepared_their_node() -> None:
+    state = run_of({}, tasks=50, cpus=2.0)
+    after(state, now=0.0)
+    actions = after(state, WorkerCreated(1, "n1"), WorkerCreated(2, "n1"))
+    assert actions == [SetupWorker(1, 0, node_setup=True)]
+    assert SetupWorker(2, 0, node_setup=False) in after(state, WorkerReady(1, 0.1))

@@ -27,7 +27,18 @@ def stage(spec: dict[str, Any] | None = None, **attributes: Any) -> Any:
 
 
 def test_plain_stage_has_the_defaults() -> None:
-    assert spec_of(Upper()) == StageSpec(0, "upper")
+    assert spec_of(Upper()) == StageSpec(0, "upper", prepares_nodes=False)
+
+
+def test_workers_wait_for_the_node_only_where_a_stage_has_a_set_up_for_it() -> None:
+    class Prepares(Upper):
+        def setup_on_node(self, node_info: Any = None, worker_metadata: Any = None) -> None:
+            pass
+
+    assert spec_of(Prepares()).prepares_nodes
+    patched = Upper()
+    patched.setup_on_node = lambda *_: None  # type: ignore[method-assign]
+    assert spec_of(patched).prepares_nodes
 
 
 def test_everything_a_stage_says_is_read() -> None:
@@ -58,6 +69,7 @@ def test_everything_a_stage_says_is_read() -> None:
         is_pure=True,
         timeout_s=5.0,
         worker_groups=("cpu",),
+        prepares_nodes=False,
     )
 
 
@@ -85,9 +97,8 @@ def test_equal_runtime_environments_have_equal_keys() -> None:
 
 
 def test_options_of_nemo_curator_that_mean_nothing_here_are_let_pass() -> None:
-    assert spec_of(stage({"slots_per_actor": 2, "max_setup_failure_percentage": 5})) == StageSpec(
-        0, "upper"
-    )
+    found = spec_of(stage({"slots_per_actor": 2, "max_setup_failure_percentage": 5}))
+    assert found == spec_of(Upper())
 
 
 def test_repeated_names_get_a_number() -> None:
