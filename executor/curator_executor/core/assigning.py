@@ -19,12 +19,21 @@ from curator_executor.core.turns import (
 from curator_executor.core.types import NodeId
 
 
-def free_for(state: State, pool: Pool, node: NodeId) -> list[Worker]:
-    """Workers that may be given to a pool now; on one node, unless that is ""."""
+def free_for(
+    state: State, pool: Pool, node: NodeId, bound: list[Worker], drained: list[Worker]
+) -> list[Worker]:
+    """Workers that may be given to a pool now.
+
+    Args:
+        state: the run.
+        pool: the pool.
+        node: the only node where they may be, unless that is "".
+        bound: what `bound_to` says of the pool.
+        drained: workers that have been drained and have no call, of all pools.
+    """
     index = pool.spec.index
-    bound = bound_to(state, pool)
     free = []
-    for worker in bound or state.workers.values():
+    for worker in bound or drained:
         if bound and worker.state is WorkerState.READY and worker.pool != index:
             worker.go(WorkerState.DRAINING)  # it alone can go on with what it holds
         if worker.state is not WorkerState.DRAINING or worker.calls or worker.pool == index:
@@ -76,8 +85,12 @@ def call_home(state: State, now: float, *, ignore_room: bool = False) -> list[Ac
     Called after `dispatch`: a worker that is free then has nothing to do where it is.
     """
     actions: list[Action] = []
-    for worker in state.workers.values():
-        if len(worker.hosted) < 2 or not worker.is_free:
+    for number in sorted(state.hosts_several):
+        worker = state.workers.get(number)
+        if worker is None or len(worker.hosted) < 2:
+            del state.hosts_several[number]
+            continue
+        if not worker.is_free:
             continue
         for pool in reversed(state.pools):
             index = pool.spec.index
@@ -120,10 +133,12 @@ def assign(state: State, worker: Worker, pool: Pool, now: float) -> list[Action]
     if pool.spec.index in worker.hosted:
         if worker.state is WorkerState.DRAINING:
             worker.go(WorkerState.READY)
+        state.may_take_more(worker)
         return []
     pool.workers_started += 1
     if state.nodes_prepared.get((pool.spec.index, worker.node)) == "preparing":
         worker.go(WorkerState.CREATED)  # goes on when the other one has prepared the node
+        state.waits_for_its_node[worker.id] = None
         return []
     return [begin_setup(state, worker)]
 

@@ -8,7 +8,6 @@ a limit cannot deadlock.
 from __future__ import annotations
 
 from curator_executor.core.state import MIB, Pool, State
-from curator_executor.core.types import PoolIndex
 
 # Share of the object store that queues may fill; the rest is for calls in flight and user data.
 STORE_SHARE = 0.5
@@ -21,11 +20,10 @@ QUEUE_BLOCKS = 128
 
 def queue_limit_bytes(state: State) -> int:
     """Most bytes that one queue may hold."""
-    store = sum(node.store_bytes for node in state.nodes)
     boundaries = max(1, len(state.pools))
-    if not store:
+    if not state.store_bytes:
         return QUEUE_BYTES
-    return int(min(QUEUE_BYTES, store * STORE_SHARE / boundaries))
+    return int(min(QUEUE_BYTES, state.store_bytes * STORE_SHARE / boundaries))
 
 
 def block_limit_bytes(state: State) -> int:
@@ -33,18 +31,12 @@ def block_limit_bytes(state: State) -> int:
     return max(64 * 1024, min(state.settings.max_block_bytes, queue_limit_bytes(state) // 4))
 
 
-def calls_in_flight(state: State, pool: PoolIndex) -> int:
-    """Calls of a pool that have not come back."""
-    return sum(1 for worker in state.workers.values() for call in worker.calls if call.pool == pool)
-
-
-def has_room(state: State, pool: Pool, in_flight: int, *, idle_worker: bool = False) -> bool:
+def has_room(state: State, pool: Pool, *, idle_worker: bool = False) -> bool:
     """Whether one more call of the pool may run; says why not in `pool.why_blocked`.
 
     Args:
         state: the run.
         pool: whose call.
-        in_flight: its calls that have not come back.
         idle_worker: the call is for a worker that has none.
     """
     pool.why_blocked = ""
@@ -53,6 +45,7 @@ def has_room(state: State, pool: Pool, in_flight: int, *, idle_worker: bool = Fa
         return True
     downstream = state.pools[index + 1]
     limit = queue_limit_bytes(state)
+    in_flight = pool.in_flight
     none_came_back = pool.calls <= in_flight
     if none_came_back and idle_worker:
         return True  # nothing is known of its outputs yet: one call for each worker tells

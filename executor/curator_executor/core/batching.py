@@ -21,7 +21,7 @@ SMALLEST_CALL_S = 0.02
 MOST_SEGMENTS = 64
 
 
-def tasks_for_call(state: State, pool: Pool, ready_workers: int) -> int:
+def tasks_for_call(state: State, pool: Pool, workers: int) -> int:
     """How many tasks the next call should carry; 0 if no whole batch waits.
 
     Aims at `target_call_s` of work, and at enough for the driver never to be the bottleneck; no
@@ -38,7 +38,7 @@ def tasks_for_call(state: State, pool: Pool, ready_workers: int) -> int:
     settings = state.settings
     target_s = max(settings.target_call_s, 2 * len(state.workers) * settings.call_cost_s)
     per_task = max(pool.seconds_per_task, 1e-7)
-    fair = -(-available // max(1, ready_workers))
+    fair = -(-available // max(1, workers))
     wanted = min(target_s / per_task, max(fair, SMALLEST_CALL_S / per_task))
     wanted = min(wanted, max(size, pool.last_call_tasks) * GROWTH)
     wanted = min(wanted, _tasks_within(state, pool, settings.max_block_bytes))

@@ -11,10 +11,8 @@ from typing import Any
 from curator_executor.core import backpressure, batching
 from curator_executor.core.actions import SubmitCall
 from curator_executor.core.lifecycle import WorkerState
-from curator_executor.core.state import Pool, State, Worker
-from curator_executor.core.types import Call, Segment, Unit
-
-CALLS_PER_WORKER = 2
+from curator_executor.core.state import CALLS_PER_WORKER, Pool, State, Worker
+from curator_executor.core.types import Call, Segment, Unit, WorkerId
 
 
 def dispatch(state: State, *, ignore_room: bool = False) -> list[SubmitCall]:
@@ -36,36 +34,79 @@ def may_start(state: State, pool: Pool) -> bool:
 
 
 def _dispatch_pool(state: State, pool: Pool, *, ignore_room: bool) -> list[SubmitCall]:
-    ready = [
-        worker
-        for worker_id in pool.workers
-        if (worker := state.workers[worker_id]).state in (WorkerState.READY, WorkerState.DRAINING)
-    ]
-    if not ready:
-        return []
-    in_flight = backpressure.calls_in_flight(state, pool.spec.index)
+    """Idle workers first; each round gives every worker at most one call.
+
+    Workers that go on with what they hold come before those that take something new. Only who can
+    take a call is asked, and only as long as there is something to give: with thousands of workers
+    nearly all are at work.
+    """
     submitted: list[SubmitCall] = []
-    # Idle workers first; each round gives every worker at most one call.
     for depth in range(CALLS_PER_WORKER):
-        for worker in sorted(ready, key=lambda w: (len(w.calls), w.id)):
-            if len(worker.calls) != depth:
-                continue
-            if not ignore_room and not backpressure.has_room(
-                state, pool, in_flight, idle_worker=depth == 0
-            ):
+        for goes_on in (True, False):
+            calls, is_blocked = _round(state, pool, depth, goes_on, ignore_room)
+            submitted += map(SubmitCall, calls)
+            if is_blocked or (ignore_room and submitted):
                 return submitted
-            call = _next_call(state, pool, worker, len(ready))
-            if call is not None:
-                worker.calls.append(call)
-                pool.calls += 1
-                in_flight += 1
-                submitted.append(SubmitCall(call))
-                if ignore_room:
-                    return submitted
     return submitted
 
 
-def _next_call(state: State, pool: Pool, worker: Worker, ready: int) -> Call | None:
+def _round(
+    state: State, pool: Pool, depth: int, goes_on: bool, ignore_room: bool
+) -> tuple[list[Call], bool]:
+    """Calls for workers that have `depth` of them, and whether there is no room for more."""
+    asked = pool.going_on if goes_on else pool.waiting[depth]
+    calls: list[Call] = []
+    stale: list[WorkerId] = []
+    is_blocked = False
+    for number in asked:
+        if not goes_on and not _has_new(state, pool):
+            break
+        worker = state.workers.get(number)
+        if worker is None or not _is_waiting(pool, worker, goes_on):
+            stale.append(number)
+            continue
+        if len(worker.calls) != depth:
+            if not goes_on:
+                stale.append(number)
+            continue
+        if not ignore_room and not backpressure.has_room(state, pool, idle_worker=depth == 0):
+            is_blocked = True
+            break
+        call = _next_call(state, pool, worker)
+        if call is not None:
+            pool.calls += 1
+            pool.in_flight += 1
+            calls.append(call)
+            if ignore_room:
+                break
+    for number in stale:
+        del asked[number]
+    for call in calls:
+        _give(state, pool, call)
+    return calls, is_blocked
+
+
+def _is_waiting(pool: Pool, worker: Worker, goes_on: bool) -> bool:
+    index = pool.spec.index
+    if worker.pool != index or worker.state not in (WorkerState.READY, WorkerState.DRAINING):
+        return False
+    return not goes_on or len(worker.units.get(index, ())) > len(worker.calls)
+
+
+def _give(state: State, pool: Pool, call: Call) -> None:
+    worker = state.workers[call.worker]
+    pool.waiting[len(worker.calls)].pop(worker.id, None)
+    worker.calls.append(call)
+    state.may_take_more(worker)
+
+
+def _has_new(state: State, pool: Pool) -> bool:
+    """Whether there may be something to give that no worker holds yet."""
+    least = 1 if state.upstream_done(pool.spec.index) else pool.spec.head.batch_size
+    return pool.queued_tasks >= least or bool(pool.suspects) or pool.spec.head.is_global
+
+
+def _next_call(state: State, pool: Pool, worker: Worker) -> Call | None:
     """The call that this worker should get now, or None."""
     units = worker.queue(pool.spec.index)
     if any(unit.suspect for unit in units) and worker.calls:
@@ -78,7 +119,7 @@ def _next_call(state: State, pool: Pool, worker: Worker, ready: int) -> Call | N
         suspect = pool.suspects.popleft()
         units.append(Unit(list(suspect.segments), suspect, suspect.skip))
         return _call(state, pool, worker, suspect.segments, skip=suspect.skip, solo=True)
-    tasks = batching.tasks_for_call(state, pool, ready) if pool.queue else 0
+    tasks = batching.tasks_for_call(state, pool, len(pool.workers)) if pool.queue else 0
     if tasks:
         segments = batching.take(pool, tasks)
         units.append(Unit(list(segments)))

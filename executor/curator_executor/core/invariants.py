@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import itertools
 
-from curator_executor.core.dispatch import CALLS_PER_WORKER
 from curator_executor.core.lifecycle import WorkerState
 from curator_executor.core.room import Room
-from curator_executor.core.state import Pool, State
+from curator_executor.core.state import CALLS_PER_WORKER, Pool, State, Worker
 from curator_executor.core.types import Segment
 
 
@@ -86,8 +85,29 @@ def _check_workers(state: State) -> None:
             worker.id in state.pools[worker.pool].workers,
             f"worker {worker.id} is not in its pool",
         )
+        if worker.state in (WorkerState.READY, WorkerState.DRAINING):
+            _check_waiting(state, worker)
+        if len(worker.hosted) > 1:
+            _require(worker.id in state.hosts_several, f"worker {worker.id} hosts several pools")
+        if worker.state is WorkerState.CREATED:
+            _require(worker.id in state.waits_for_its_node, f"worker {worker.id} waits, unknown")
+    for pool in state.pools:
+        calls = [call for worker in state.workers.values() for call in worker.calls]
+        running = sum(call.pool == pool.spec.index for call in calls)
+        text = f"{pool.spec.name}: {running} calls, says {pool.in_flight}"
+        _require(running == pool.in_flight, text)
     listed = sum(len(pool.workers) for pool in state.pools)
     _require(listed == len(state.workers), f"{listed} in pools, {len(state.workers)} workers")
+
+
+def _check_waiting(state: State, worker: Worker) -> None:
+    """Who can take one more call is known, and who can go on with what it holds."""
+    pool, calls = state.pools[worker.pool], len(worker.calls)
+    if calls == CALLS_PER_WORKER:
+        return
+    _require(worker.id in pool.waiting[calls], f"worker {worker.id} has {calls} calls, unknown")
+    if len(worker.units.get(worker.pool, ())) > calls:
+        _require(worker.id in pool.going_on, f"worker {worker.id} could go on, unknown")
 
 
 def _check_room(state: State) -> None:

@@ -74,6 +74,8 @@ def worker_gone(state: State, worker: Worker, death: WorkerDied, now: float) -> 
     pool = state.pools[worker.pool]
     del state.workers[worker.id]
     pool.workers.discard(worker.id)
+    for call in worker.calls:
+        state.pools[call.pool].in_flight -= 1
     if worker.prepares_node:
         state.nodes_prepared.pop((worker.pool, worker.node), None)
     state.scale_due = True

@@ -1,7 +1,7 @@
 """Bring the workers there are to the workers wanted: start, re-assign, drain, stop.
 
-Called by `step` when something changed that matters (a pool is done, a worker came or went, first
-timings, the interval is over). Counts come from `sizing`, or counts and places from `planning`.
+Called by `step` when `counting` says that it is time. Counts come from there, and where it matters
+the nodes where workers are to be.
 """
 
 from __future__ import annotations
@@ -12,50 +12,37 @@ from collections.abc import Iterator
 from curator_executor.core.actions import Action, KillWorker, StartWorker, StopWorker
 from curator_executor.core.allocation.room import packing_order, want_of
 from curator_executor.core.assigning import assign, bound_to, free_for, keeps_state
-from curator_executor.core.dispatch import may_start
+from curator_executor.core.counting import cost_s, sizing_of
 from curator_executor.core.lifecycle import WorkerState
-from curator_executor.core.planning import places_matter, plan
+from curator_executor.core.planning import places_matter
 from curator_executor.core.room import Room
-from curator_executor.core.sizing import PoolLoad, Sizing, size
 from curator_executor.core.state import Pool, State, Worker
 from curator_executor.core.turns import (
-    FIRST_TIMINGS,
-    NO_WORK,
     active_workers,
-    held_units,
-    lends,
     live_workers,
     may_share,
-    most_workers,
     pending_workers,
-    rank,
-    useful_workers,
-    worth_a_node,
 )
 from curator_executor.core.types import NodeId, PoolIndex
 
 # In place of a node's id: where the worker is does not matter.
 ANYWHERE: NodeId = ""
-# How often is looked whether costs have changed since workers were counted, by what factor that is
-# a change, and by what factor the rate must be better for workers to move before their time.
-COST_LOOK_S = 2.0
-MOVED = 1.2
-WORTH = 1.1
 
 
 def scale(state: State, now: float) -> list[Action]:
     """Actions that bring the workers to the counts wanted."""
     state.scale_due = False
+    state.scaled_at = now
     if state.ending:
         return []
     state.next_scale_at = now + state.settings.autoscale_interval_s
     _let_in(state)
     state.is_planned = places_matter([pool.spec for pool in state.pools], state.nodes)
-    sizing = _sizing(state, now)
+    sizing = sizing_of(state, now)
     state.time_sharing = sizing.take_turns
     actions: list[Action] = []
     for pool in state.pools:
-        pool.sized_for_s = _cost_s(state, pool)
+        pool.sized_for_s = cost_s(state, pool)
         pool.wanted = sizing.wanted.get(pool.spec.index, 0)
         pool.places = (sizing.places or {}).get(pool.spec.index, {})
         pool.wanted_on_new_nodes = sizing.on_new_nodes.get(pool.spec.index, 0)
@@ -67,94 +54,10 @@ def scale(state: State, now: float) -> list[Action]:
     return actions
 
 
-def costs_moved(state: State, now: float) -> bool:
-    """Whether stages cost so much more or less than they did that other counts are much better."""
-    if now < state.next_cost_look:
-        return False
-    state.next_cost_look = now + COST_LOOK_S
-    moved = False
-    for pool in state.pools:
-        cost = _cost_s(state, pool)
-        if cost and pool.sized_for_s and not pool.done:
-            moved = moved or not 1 / MOVED <= cost / pool.sized_for_s <= MOVED
-    if not moved or state.time_sharing:
-        return False  # stages that take turns are looked at more often anyway
-    wanted = _sizing(state, now).wanted
-    open_ = [p for p in state.pools if wanted.get(p.spec.index) and p.spec.fixed_workers is None]
-    costs = {p.spec.index: _cost_s(state, p) for p in open_}
-    rates = [
-        (p.wanted / cost, wanted[p.spec.index] / cost)
-        for p in open_
-        if (cost := costs[p.spec.index])
-    ]
-    return bool(rates) and min(new for _, new in rates) > WORTH * min(old for old, _ in rates)
-
-
-def _sizing(state: State, now: float) -> Sizing:
-    lenders = [pool for pool in state.pools if lends(state, pool)]
-    loads = [_load(state, pool, lenders, now) for pool in state.pools if _is_open(state, pool)]
-    to_come = state.nodes_to_come()
-    if not state.is_planned:
-        return size(loads, state.nodes, to_come)
-    running: dict[NodeId, Counter[PoolIndex]] = {}
-    for pool in state.pools:
-        for worker in active_workers(state, pool):
-            running.setdefault(worker.node, Counter())[pool.spec.index] += 1
-    tied = {
-        pool.spec.index: worker.node
-        for pool in state.pools
-        if pool.spec.head.is_global
-        for worker in bound_to(state, pool)
-    }
-    return plan(loads, state.nodes, running, tied, to_come)
-
-
-def _is_open(state: State, pool: Pool) -> bool:
-    return not pool.done and may_start(state, pool)
-
-
-def _load(state: State, pool: Pool, lenders: list[Pool], now: float) -> PoolLoad:
-    index = pool.spec.index
-    head = pool.spec.head
-    most = most_workers(state, pool)
-    if state.upstream_done(index):
-        waiting = -(-pool.queued_tasks // head.batch_size) + len(pool.suspects)
-        most = min(most, max(1, waiting + held_units(state, index)))
-    fixed = pool.spec.fixed_workers
-    if fixed is None and head.workers_per_node is not None:
-        fixed = max(1, round(head.workers_per_node * len(state.nodes)))
-    if fixed is not None and state.settings.max_workers_per_stage is not None:
-        fixed = min(fixed, state.settings.max_workers_per_stage)
-    place = rank(state, pool, now)
-    return PoolLoad(
-        index=index,
-        need=pool.spec.need,
-        fixed=fixed,
-        most=most,
-        least=head.min_workers,
-        cost_s=_cost_s(state, pool),
-        rank=place,
-        has_work=place[0] < NO_WORK,
-        lends=pool in lenders,
-        useful=useful_workers(state, pool, lenders) if lenders or state.groups else 0,
-        groups=pool.spec.worker_groups,
-        grows=worth_a_node(state, pool) if state.groups else 0,
-    )
-
-
-def _cost_s(state: State, pool: Pool) -> float | None:
-    """Worker seconds of this pool per task of the first pool, fan-out measured."""
-    if pool.samples < FIRST_TIMINGS or pool.seconds_per_task is None:
-        return None
-    ratio = 1.0
-    for before in state.pools[: pool.spec.index]:
-        if before.consumed:
-            ratio *= before.emitted / before.consumed
-    return pool.seconds_per_task * ratio
-
-
 def _let_in(state: State) -> None:
     """Workers that waited for a node have one, as soon as there is room for them."""
+    if not any(worker.pending for worker in state.workers.values()):
+        return
     room = Room(state.nodes)
     for worker in sorted(state.workers.values(), key=lambda each: each.pending):
         if _take_room(state, room, worker):
@@ -234,10 +137,12 @@ def _missing_on_new_nodes(state: State, pool: Pool) -> int:
 
 def _reassign(state: State, reason: dict[PoolIndex, str], now: float) -> list[Action]:
     actions: list[Action] = []
+    drained = _drained(state)
     for pool in sorted(state.pools, key=lambda p: -p.spec.index):
         index = pool.spec.index
-        for node in _missing(state, pool):
-            free = free_for(state, pool, node)
+        bound = bound_to(state, pool)
+        for node in _missing(state, pool) if bound or drained else ():
+            free = free_for(state, pool, node, bound, drained)
             if not free:
                 continue
             # A worker that holds unfinished input of this pool is the only one that can finish it.
@@ -246,6 +151,12 @@ def _reassign(state: State, reason: dict[PoolIndex, str], now: float) -> list[Ac
             state.decide(now, index, f"give worker {worker.id} of {_name(state, worker)}", why)
             actions += assign(state, worker, pool, now)
     return actions
+
+
+def _drained(state: State) -> list[Worker]:
+    """Workers that have been drained and have no call."""
+    draining = WorkerState.DRAINING
+    return [w for w in state.workers.values() if w.state is draining and not w.calls]
 
 
 def _name(state: State, worker: Worker) -> str:
@@ -258,12 +169,11 @@ def _stop_useless(state: State) -> list[Action]:
     A worker that holds unfinished input, or a global stage's state, stays: only it can go on.
     """
     actions: list[Action] = []
-    for worker in list(state.workers.values()):
-        if not (worker.state is WorkerState.DRAINING and not worker.calls):
-            continue
+    drained = _drained(state)
+    waiting = [pool for pool in state.pools if drained and _missing(state, pool)]
+    for worker in drained:
         if keeps_state(state, worker):
             continue
-        waiting = [pool for pool in state.pools if _missing(state, pool)]
         blocked_room = any(not may_share(state, worker.pool, p.spec.index) for p in waiting)
         done = state.pools[worker.pool].done
         needed_later = state.time_sharing and not blocked_room
@@ -275,13 +185,13 @@ def _stop_useless(state: State) -> list[Action]:
 
 
 def _start_missing(state: State, reason: dict[PoolIndex, str], now: float) -> list[Action]:
-    room = _room_left(state)
     actions: list[Action] = []
     missing = {
         pool.spec.index: _missing(state, pool)
         for pool in state.pools
         if not (pool.spec.head.is_global and bound_to(state, pool))
     }
+    room = _room_left(state) if any(missing.values()) else Room(())
     # What is hard to place comes first, as in the plan; Ray then takes the GPUs that were meant.
     wants = [want_of(pool.spec.need) for pool in state.pools]
     order = packing_order(wants) if state.is_planned else range(len(wants))

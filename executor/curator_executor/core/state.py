@@ -27,6 +27,7 @@ from curator_executor.core.types import (
 )
 
 MIB = 1024 * 1024
+CALLS_PER_WORKER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,10 @@ class Pool:
         emitted: output tasks.
         finish_emitted: outputs of a global stage's `finish` passed on.
         finished: a global stage has emitted everything.
+        in_flight: calls that have not come back.
+        waiting: by number of calls, none or one: workers that may take one more, the longest
+            waiting first. Some may not be able to any more, which is seen when they are asked.
+        going_on: of these, workers that hold input of a call that came back before it was finished.
     """
 
     spec: PoolSpec
@@ -179,6 +184,11 @@ class Pool:
     workers_died: int = 0
     calls: int = 0
     why_blocked: str = ""
+    in_flight: int = 0
+    waiting: tuple[dict[WorkerId, None], dict[WorkerId, None]] = field(
+        default_factory=lambda: ({}, {})
+    )
+    going_on: dict[WorkerId, None] = field(default_factory=dict)
 
     @property
     def seconds_per_task(self) -> float | None:
@@ -200,7 +210,10 @@ class State:
     """A whole run.
 
     `groups` says which nodes an autoscaler may add to those that are there. Where `is_planned`,
-    each worker is started on the node that was chosen for it.
+    each worker is started on the node that was chosen for it. `store_bytes` is what the object
+    stores of all nodes hold. `hosts_several` has the workers that have the stages of several pools
+    set up, and some that had; `waits_for_its_node` those for whose node another one runs the
+    set-up, and some that did.
     """
 
     settings: CoreSettings
@@ -217,6 +230,7 @@ class State:
     next_block: BlockId = SOURCE_BLOCK + 1
     next_call: int = 1
     next_scale_at: float = 0.0
+    scaled_at: float = float("-inf")
     next_cost_look: float = 0.0
     scale_due: bool = True
     time_sharing: bool = False
@@ -226,10 +240,21 @@ class State:
     error_batch: BatchError | None = None
     message: str = ""
     decisions: list[tuple[float, PoolIndex, str, str]] = field(default_factory=list)
+    store_bytes: int = 0
+    hosts_several: dict[WorkerId, None] = field(default_factory=dict)
+    waits_for_its_node: dict[WorkerId, None] = field(default_factory=dict)
 
     def decide(self, now: float, pool: PoolIndex, what: str, why: str) -> None:
         """Note a decision, with its reason, for people; the loop takes them out."""
         self.decisions.append((now, pool, what, why))
+
+    def may_take_more(self, worker: Worker) -> None:
+        """Remember a worker that has become ready, has been given to a pool, or has a call less."""
+        if len(worker.calls) < CALLS_PER_WORKER:
+            pool = self.pools[worker.pool]
+            pool.waiting[len(worker.calls)][worker.id] = None
+            if len(worker.units.get(worker.pool, ())) > len(worker.calls):
+                pool.going_on[worker.id] = None
 
     def upstream_done(self, pool: PoolIndex) -> bool:
         """Whether no more input will come."""
@@ -242,6 +267,11 @@ class State:
             for group in self.groups
             for _ in range(group.most - sum(n.group == group.node.group for n in self.nodes))
         ]
+
+    def use_nodes(self, nodes: tuple[Node, ...]) -> None:
+        """Work with these nodes from now on."""
+        self.nodes = nodes
+        self.store_bytes = sum(node.store_bytes for node in nodes)
 
     @property
     def ended(self) -> bool:
@@ -268,6 +298,7 @@ def new_state(
         started_at=now,
         next_scale_at=now + settings.autoscale_interval_s,
     )
+    state.use_nodes(nodes)
     if source_tasks:
         whole = Block(SOURCE_BLOCK, 0, source_tasks, source_bytes, source_tasks)
         state.blocks[SOURCE_BLOCK] = whole

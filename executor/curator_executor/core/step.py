@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from curator_executor.core import assigning, batching, recovery, scaling, turns
+from curator_executor.core import assigning, batching, counting, recovery, scaling, turns
 from curator_executor.core.actions import (
     Action,
     KeepOutput,
@@ -55,7 +55,7 @@ def step(state: State, events: Iterable[Event], now: float) -> list[Action]:
     actions += _close_pools(state)
     if state.ending:
         return actions + _end_workers(state)
-    if state.scale_due or now >= state.next_scale_at or scaling.costs_moved(state, now):
+    if counting.is_due(state, now):
         actions += scaling.scale(state, now)
     actions += dispatch(state)
     waits = turns.someone_waits(state)
@@ -79,6 +79,8 @@ def _follow(moves: list[Action], state: State) -> list[Action]:
 
 def _stands_still(state: State) -> bool:
     """No call is running and no worker is coming or going, though there is work."""
+    if any(pool.in_flight for pool in state.pools):
+        return False
     there = [worker for worker in state.workers.values() if not worker.pending]
     return bool(there) and all(worker.is_free for worker in there)
 
@@ -128,13 +130,14 @@ def _created(state: State, worker: Worker | None, event: WorkerCreated) -> list[
     status = state.nodes_prepared.get((worker.pool, node))
     if status == "preparing":
         worker.go(WorkerState.CREATED)
+        state.waits_for_its_node[worker.id] = None
         return []
     return [assigning.begin_setup(state, worker)]
 
 
 def _nodes_changed(state: State, nodes: tuple[Node, ...], now: float) -> list[Action]:
     """Nodes came or went; workers on one that went are lost, whether or not Ray has told so."""
-    state.nodes = nodes
+    state.use_nodes(nodes)
     state.scale_due = True
     there = {node.id for node in nodes}
     actions: list[Action] = []
@@ -150,8 +153,10 @@ def _nodes_changed(state: State, nodes: tuple[Node, ...], now: float) -> list[Ac
 def _wake_waiting(state: State) -> list[Action]:
     """Workers that waited for another one to prepare their node go on."""
     actions: list[Action] = []
-    for worker in state.workers.values():
-        if worker.state is not WorkerState.CREATED:
+    for number in sorted(state.waits_for_its_node):
+        worker = state.workers.get(number)
+        if worker is None or worker.state is not WorkerState.CREATED:
+            del state.waits_for_its_node[number]
             continue
         if state.nodes_prepared.get((worker.pool, worker.node)) != "preparing":
             actions.append(assigning.begin_setup(state, worker))
@@ -166,6 +171,9 @@ def _ready(state: State, worker: Worker | None, setup_s: float, now: float) -> l
     worker.came_up_s = now - worker.since
     worker.since = now
     worker.hosted.add(worker.pool)
+    if len(worker.hosted) > 1:
+        state.hosts_several[worker.id] = None
+    state.may_take_more(worker)
     pool.setup_deaths = 0
     state.totals[pool.spec.head.index].setup_s += setup_s
     if pool.spec.prepares_nodes:
@@ -189,10 +197,11 @@ def _setup_failed(state: State, worker: Worker | None, error: BatchError) -> lis
     return []
 
 
-def _pop_call(worker: Worker, call: int) -> Call | None:
+def _pop_call(state: State, worker: Worker, call: int) -> Call | None:
     for position, candidate in enumerate(worker.calls):
         if candidate.id == call:
             del worker.calls[position]
+            state.pools[candidate.pool].in_flight -= 1
             return candidate
     return None
 
@@ -202,7 +211,7 @@ def _call_done(
 ) -> list[Action]:
     if worker is None:
         return []
-    call = _pop_call(worker, call_id)
+    call = _pop_call(state, worker, call_id)
     if call is None:
         return []
     if worker.written_off:
@@ -218,6 +227,7 @@ def _call_done(
         pool.finished = report.finished
     else:
         actions += _settle(state, pool, worker, report)
+    state.may_take_more(worker)
     for error in report.errors:
         recovery.give_up(state, error, worker.node, now)
     if worker.state is WorkerState.DRAINING and not worker.calls:
@@ -275,7 +285,7 @@ def _broken(
     Its batches run one by one from then on; one that fails so by itself is given up. The worker is
     replaced, for what it holds is not known.
     """
-    call = _pop_call(worker, call_id) if worker else None
+    call = _pop_call(state, worker, call_id) if worker else None
     if worker is None or call is None or worker.state is WorkerState.STOPPING:
         return []
     pool = state.pools[call.pool]
@@ -315,7 +325,7 @@ def _close_pools(state: State) -> list[Action]:
         index = pool.spec.index
         if not state.upstream_done(index) or pool.consumed < pool.accepted:
             break
-        if any(call.pool == index for worker in state.workers.values() for call in worker.calls):
+        if pool.in_flight:
             break
         if pool.spec.head.is_global and not pool.finished:
             break

@@ -55,18 +55,17 @@ def is_runnable(state: State, pool: Pool) -> bool:
 def has_input(state: State, pool: Pool) -> bool:
     """Whether there is something that a worker of the pool could take up, room or not."""
     index = pool.spec.index
-    if pool.suspects or held_units(state, index) > 0:
-        return True
     upstream_done = state.upstream_done(index)
-    if pool.queued_tasks >= (1 if upstream_done else pool.spec.head.batch_size):
+    if pool.suspects or pool.queued_tasks >= (1 if upstream_done else pool.spec.head.batch_size):
         return True
-    return pool.spec.head.is_global and upstream_done and not pool.finished
+    if pool.spec.head.is_global and upstream_done and not pool.finished:
+        return True
+    return held_units(state, index) > 0
 
 
 def has_room(state: State, pool: Pool) -> bool:
     """Whether the pool behind has room for the output of one more call."""
-    in_flight = backpressure.calls_in_flight(state, pool.spec.index)
-    return backpressure.has_room(state, pool, in_flight)
+    return backpressure.has_room(state, pool)
 
 
 def held_units(state: State, pool: PoolIndex) -> int:

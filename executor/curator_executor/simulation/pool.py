@@ -78,7 +78,9 @@ class SimulatedPool:
         self.prepared: set[tuple[PoolIndex, NodeId]] = set()
         self._most_idle_waits = most_idle_waits
         self._nodes = nodes
+        self._by_id = {node.id: node for node in nodes}
         self._workers: dict[WorkerId, SimulatedWorker] = {}
+        self._on_node: dict[NodeId, dict[WorkerId, SimulatedWorker]] = {}
         self._known_to_driver: set[WorkerId] = set()
         self._waiting: list[SimulatedWorker] = []
         self._calls: dict[WorkerId, int] = {}
@@ -140,6 +142,7 @@ class SimulatedPool:
     def freed(self, worker: SimulatedWorker) -> None:
         """Its resources are free again: who waited for some comes up."""
         del self._workers[worker.number]
+        self._on_node.get(worker.node, {}).pop(worker.number, None)
         if worker in self._waiting:
             self._waiting.remove(worker)
         self._place_waiting()
@@ -172,6 +175,7 @@ class SimulatedPool:
                 devices = self._free_devices(node, self.pools[worker.pool])
                 if devices is not None:
                     self._waiting.remove(worker)
+                    self._on_node.setdefault(node.id, {})[worker.number] = worker
                     worker.place(node.id, devices)
                     break
         waiting = [self.pools[worker.pool] for worker in self._waiting]
@@ -187,10 +191,10 @@ class SimulatedPool:
     def _nodes_for(self, worker: SimulatedWorker) -> list[Node]:
         """Nodes where it may go: the planned one alone, as long as that is there."""
         pool = self.pools[worker.pool]
-        planned = [node for node in self._nodes if node.id == worker.planned]
+        planned = self._by_id.get(worker.planned)
         return [
             node
-            for node in planned or self._nodes
+            for node in ((planned,) if planned else self._nodes)
             if fits(
                 node,
                 [self.pools[other].need.on(node) for other in self._pools_on(node.id)],
@@ -202,10 +206,9 @@ class SimulatedPool:
     def _free_devices(self, node: Node, pool: PoolSpec) -> tuple[DeviceId, ...] | None:
         """GPUs of a node that a worker gets; None if what is left lies in too small pieces."""
         left = {str(at): 1.0 for at in range(int(node.gpus))}
-        for other in self._workers.values():
-            if other.node == node.id:
-                for name in other.devices:
-                    left[name] -= min(1.0, self.pools[other.pool].need.on(node).gpus)
+        for other in self._on_node.get(node.id, {}).values():
+            for name in other.devices:
+                left[name] -= min(1.0, self.pools[other.pool].need.on(node).gpus)
         need = pool.need.on(node).gpus
         able = [name for name, rest in left.items() if rest + SMALLEST_NUMBER >= min(1.0, need)]
         # Ray takes the fullest one.
@@ -214,10 +217,11 @@ class SimulatedPool:
         return tuple(able[:count]) if len(able) >= count else None
 
     def _pools_on(self, node: NodeId) -> list[PoolIndex]:
-        return [worker.pool for worker in self._workers.values() if worker.node == node]
+        return [worker.pool for worker in self._on_node.get(node, {}).values()]
 
     def _change_nodes(self, nodes: tuple[Node, ...]) -> None:
         self._nodes = nodes
+        self._by_id = {node.id: node for node in nodes}
         alive = {node.id for node in nodes}
         for worker in list(self._workers.values()):
             if worker.node and worker.node not in alive:
@@ -338,6 +342,7 @@ class SimulatedPool:
         for worker in list(self._workers.values()):
             worker.alive = False
         self._workers.clear()
+        self._on_node.clear()
         self._known_to_driver.clear()
         self._waiting.clear()
         self._blocks.clear()

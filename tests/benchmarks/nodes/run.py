@@ -164,6 +164,7 @@ def main() -> int:
         for step, seconds in found.items():
             print(f"  {seconds:7.1f} s  {step}")
     if asked.json:
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_text(json.dumps(figures, indent=2))
     return 0
 

@@ -59,15 +59,16 @@ def test_room_counts_what_waits_and_what_runs(
 ) -> None:
     state = waiting(10 if queued_bytes else 0, queued_bytes)
     state.pools[0].out_bytes_per_call = out_bytes
-    assert backpressure.has_room(state, state.pools[0], in_flight) is has_room
+    state.pools[0].in_flight = in_flight
+    assert backpressure.has_room(state, state.pools[0]) is has_room
 
 
 def test_refusal_says_what_waits() -> None:
     state = waiting(1234, 2 * MIB)
-    assert not backpressure.has_room(state, state.pools[0], 0)
+    assert not backpressure.has_room(state, state.pools[0])
     assert state.pools[0].why_blocked == "s1 has 1234 tasks (2 MiB) waiting"
     state.pools[1].held_bytes = 0
-    assert backpressure.has_room(state, state.pools[0], 0)
+    assert backpressure.has_room(state, state.pools[0])
     assert state.pools[0].why_blocked == ""
 
 
@@ -78,7 +79,8 @@ def test_incomplete_batch_downstream_lets_one_call_through(
     queued: int, in_flight: int, has_room: bool
 ) -> None:
     state = waiting(queued, 50 * MIB, batch_size=7)
-    assert backpressure.has_room(state, state.pools[0], in_flight) is has_room
+    state.pools[0].in_flight = in_flight
+    assert backpressure.has_room(state, state.pools[0]) is has_room
 
 
 def test_many_small_blocks_are_bounded_too() -> None:
@@ -87,17 +89,19 @@ def test_many_small_blocks_are_bounded_too() -> None:
     below = state.pools[1]
     below.queue.extend(Segment(n, 0, 1) for n in range(127))
     below.queued_tasks = 127
-    assert backpressure.has_room(state, state.pools[0], 0)
+    assert backpressure.has_room(state, state.pools[0])
     below.queue.append(Segment(127, 0, 1))
-    assert not backpressure.has_room(state, state.pools[0], 0)
+    assert not backpressure.has_room(state, state.pools[0])
 
 
 def test_last_stage_always_has_room() -> None:
     state = waiting(5, 50 * MIB)
-    assert backpressure.has_room(state, state.pools[1], 100)
+    state.pools[1].in_flight = 100
+    assert backpressure.has_room(state, state.pools[1])
 
 
 def test_batch_mode_holds_everything() -> None:
     state = waiting(5, 50 * MIB)
     state.settings = CoreSettings(batch_mode=True)
-    assert backpressure.has_room(state, state.pools[0], 100)
+    state.pools[0].in_flight = 100
+    assert backpressure.has_room(state, state.pools[0])

@@ -168,6 +168,8 @@ def with_input_left_behind(**options: int) -> State:
         worker = Worker(number, pool, 0.0, WorkerState.READY, "n1", hosted={0, 1})
         state.workers[number] = worker
         state.pools[pool].workers.add(number)
+        state.hosts_several[number] = None
+        state.may_take_more(worker)
     state.workers[1].queue(0).append(Unit([first.queue.popleft()]))
     first.queued_tasks = 0
     return state

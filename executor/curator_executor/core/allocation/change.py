@@ -15,6 +15,9 @@ from curator_executor.core.types import Node, NodeId
 # move costs the start of a process and its models, and costs of stages are measured to a few
 # percent.
 GOOD_ENOUGH = 0.97
+# If less is had, a few nodes are loaded anew until more is: costs that change a little further must
+# not move workers again at once.
+EASED_TO = 0.99
 
 
 def reallocate(
@@ -41,7 +44,7 @@ def reallocate(
         # Nothing can be much better than these, so it is not looked for.
         if min(kept.counts) and _rate(demands, kept) >= GOOD_ENOUGH * bound:
             return kept
-        eased = solver.eased(GOOD_ENOUGH * bound)
+        eased = solver.eased(EASED_TO * bound)
         if min(eased.counts) and _rate(demands, eased) >= GOOD_ENOUGH * bound:
             return eased
     best = allocate(demands, nodes)

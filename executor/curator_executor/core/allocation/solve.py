@@ -31,8 +31,8 @@ _NEAR = 0.002
 _ROUNDS = 60
 # Rounds over the nodes that may pass without the slowest stage having more than before.
 _PASSES = 4
-# Loads that are tried in all, some 30 to 100 us each.
-_TRIES = 3_000
+# Workers that are placed in all while loads are tried, some 3 us each.
+_PLACED = 60_000
 # So many nodes, of the kinds that hold the rate back, are loaded again one at a time though the
 # programme was content with them; of others only those left over.
 _FEW = 24
@@ -79,7 +79,7 @@ class Solver:
         ]
         self._loads: list[Load] = [(0,) * len(demands)] * len(nodes)
         self._counts = [0] * len(demands)
-        self._tried = 0
+        self._placed = 0
         self._promised = 0.0
         self._packs: dict[tuple[Left, Load], Left | None] = {}
 
@@ -106,7 +106,7 @@ class Solver:
                 few -= len(mine)
                 loose |= dict.fromkeys(mine, known)
         self._improve(loose, base)
-        return self._filled()
+        return self._filled(_TO_SPARE)
 
     def bound(self) -> float:
         """No allocation lets more inputs a second through; no more than stages' limits do."""
@@ -159,9 +159,13 @@ class Solver:
             self._packs[key] = packed(*key, self._wants)
         return self._packs[key]
 
-    def _filled(self) -> Allocation:
-        """What is loaded without what would be idle, and what there is room for besides."""
-        self._trim()
+    def _filled(self, most_spare: float = _TO_SPARE * _TO_SPARE) -> Allocation:
+        """What is loaded without what would be idle, and what there is room for besides.
+
+        What runs may have more to spare than what is started anew: costs go up and down a little,
+        and workers should not.
+        """
+        self._trim(most_spare)
         self._fill()
         rates = [n / c for n, c in zip(self._counts, self._costs, strict=True)]
         return Allocation(
@@ -235,7 +239,7 @@ class Solver:
         # What was placed first on a node may fit in no other order.
         free = {node: start for node, start in starts.items() if start is not None}
         in_vain = 0
-        while in_vain < _PASSES and self._tried < _TRIES:
+        while in_vain < _PASSES and self._placed < _PLACED:
             slowest = self._key(self._counts)[:1]
             better = False
             for node in free:
@@ -263,7 +267,7 @@ class Solver:
             if not self._may[one][slowest] or free[one].fits(want) <= self._loads[one][slowest]:
                 continue
             alike = tuple((free[node], self._may[node], self._loads[node]) for node in (one, other))
-            if alike not in tried and self._tried < _TRIES:
+            if alike not in tried and self._placed < _PLACED:
                 tried.add(alike)
                 if self._reload([one, other], free, loose, base):
                     return True
@@ -303,21 +307,22 @@ class Solver:
         """Loads worth trying: those of the programme, one stage first, whichever is slowest."""
         most = [m if may else 0 for m, may in zip(self._most, self._may[node], strict=True)]
         none = (0,) * len(most)
-        self._tried += len(known) + len(most) + 1
         alone = [
             tuple(start.fits(want) if j == i else 0 for j in self._stages)
             for i, want in enumerate(self._wants)
         ]
-        return {
+        ways = {
             serving_load(start, first, self._wants, others, self._costs, most)
             for first in (*known, *alone, none)
         }
+        self._placed += (len(known) + len(alone) + 1) * max(map(sum, ways))
+        return ways
 
     def _key(self, counts: Sequence[int]) -> list[float]:
         """Rates of the stages that may have more workers, the slowest first: more is better."""
         return sorted(counts[i] / self._costs[i] for i in self._stages if counts[i] < self._most[i])
 
-    def _trim(self) -> None:
+    def _trim(self, most_spare: float) -> None:
         """Take workers off stages that have many times what the slowest one lets through."""
         rates = [n / c for n, c in zip(self._counts, self._costs, strict=True)]
         held_up = [
@@ -327,7 +332,7 @@ class Solver:
         ]
         slowest = min(held_up, default=float("inf"))
         for i in self._stages:
-            if rates[i] <= slowest * _TO_SPARE * _TO_SPARE:
+            if rates[i] <= slowest * most_spare:
                 continue
             enough = max(1, self._least[i], ceil(slowest * _TO_SPARE * self._costs[i]))
             for node in reversed(range(len(self._ids))):
