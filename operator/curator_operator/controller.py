@@ -33,6 +33,9 @@ AGAIN_AFTER_S = 5.0
 # However soon `plan` wants to look again, others get their turn first.
 _SHORTEST_WAIT_S = 0.05
 # What `plan` does not act on: after a write of only this nothing has to be decided anew.
+_FIGURES = {"progress", "stages", "last_progress_time"}
+# Near a run's end it is asked more often than its figures are worth writing.
+FIGURES_EVERY_S = 3.0
 _SHOWN_ONLY = {"held_up_by", "progress", "stages", "failures", "last_progress_time", "message"}
 
 
@@ -151,8 +154,13 @@ class Controller:
         before = observed.pipeline.status
         if status == before:
             return False
+        early_s = FIGURES_EVERY_S - (self.wall() - place.entry.written_at)
+        if early_s > 0 and status.model_copy(update=_of(before, _FIGURES)) == before:
+            self._queue.add_after(place.key, early_s)
+            return False
         await self._applier.write_status(place, observed.pipeline, status)
-        follows = status.model_copy(update=_blank(before)) != before
+        place.entry.written_at = self.wall()
+        follows = status.model_copy(update=_of(before, _SHOWN_ONLY)) != before
         log = logger.info if follows else logger.debug
         log(
             "status written",
@@ -232,8 +240,8 @@ def _shows(status: PipelineStatus, seen: SnapshotSeen) -> bool:
     return all(done.get(stage.name, stage.done) == stage.done for stage in status.stages)
 
 
-def _blank(before: PipelineStatus) -> dict[str, Any]:
-    return {name: getattr(before, name) for name in _SHOWN_ONLY}
+def _of(before: PipelineStatus, names: set[str]) -> dict[str, Any]:
+    return {name: getattr(before, name) for name in names}
 
 
 def _name(action: Any) -> str:

@@ -75,7 +75,7 @@ PLAN = (
     Entry("W3s", "ours", (500,), (500,), warm_up=20, cpus=SLOTS),
     Entry("W3s", "raw_fixed", (500,), (500,), warm_up=20, cpus=SLOTS),
     Entry("W3s", "ray_data_scaled", (), (500,), warm_up=20, cpus=SLOTS),
-    Entry("W4", "ours", (1, 20_000), (1, 50_000)),
+    Entry("W4", "ours", (1, 20_000), (1, 500_000)),
     Entry("W4", "ours_fused", (), (1, 50_000)),
     Entry("W4", "raw", (), (1, 20_000)),
     Entry("W4", "raw32", (1, 50_000), (1, 100_000)),

@@ -12,10 +12,11 @@ from rich.text import Text
 
 from curator_executor.cli.described import Described, described
 from curator_executor.cli.forecast_view import show_forecast
-from curator_executor.cli.outcome import OK, REFUSED
+from curator_executor.cli.outcome import OK, REFUSED, CommandError
 from curator_executor.cli.plan import pools_of
 from curator_executor.cli.prepare import Prepared, prepare
 from curator_executor.cli.services import Services
+from curator_executor.cli.simulate_report import simulation_view, write_report
 from curator_executor.core.state import CoreSettings
 from curator_executor.core.types import Node, PoolSpec
 from curator_executor.simulation.forecast import Forecast
@@ -23,6 +24,7 @@ from curator_executor.simulation.simulate import Simulation
 from curator_executor.simulation.timeline import Timeline, run_timeline
 from curator_executor.simulation.workload import Faults, StageWork, Workload
 from curator_executor.sinks.formatting import format_duration, format_rate
+from curator_executor.sinks.html import require_writable
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _COLUMNS = 60
@@ -36,6 +38,11 @@ def simulate_pipeline(options: Namespace, services: Services) -> int:
         ManifestError: the manifest is wrong.
         CommandError: an option is wrong.
     """
+    if options.report:
+        try:
+            require_writable(options.report)
+        except OSError as error:
+            raise CommandError(f"--report {options.report}: {error.strerror}") from error
     prepared = prepare(services.load(Path(options.manifest)), options, services)
     pools = pools_of(prepared)
     cluster = described(options, prepared, pools)
@@ -43,6 +50,7 @@ def simulate_pipeline(options: Namespace, services: Services) -> int:
     found = show_forecast(console, prepared, pools, cluster)
     if found is None:
         return REFUSED
+    timeline = None
     if options.inputs:
         run = Simulation(
             workload_of(pools, cluster, options),
@@ -53,6 +61,12 @@ def simulate_pipeline(options: Namespace, services: Services) -> int:
         )
         timeline = run_timeline(run)
         _show_run(console, timeline, found, options.inputs)
+    if options.report:
+        notes = [*prepared.notes, *cluster.notes]
+        name, nodes = prepared.pipeline.name, cluster.nodes
+        view = simulation_view(name, nodes, found, timeline, options.inputs or 0, notes)
+        write_report(options.report, view)
+        console.print(f"Report: {options.report}")
     return OK
 
 
@@ -121,18 +135,25 @@ def _show_run(console: Console, run: Timeline, found: Forecast, inputs: int) -> 
         f"({format_rate(rate)}/s{share})"
     )
     console.print(f"Workers started: {run.started:,}, of them lost: {run.died:,}")
-    if run.gpus:
-        used = sum(run.gpu_use) / max(1, len(run.gpu_use))
-        console.print(f"GPUs at work: {used:.0%} in the mean")
-        console.print(Text(f"  {_curve(run.gpu_use)}"))
+    if run.has_gpus:
+        console.print(f"GPUs at work: {run.gpu_use:.0%} in the mean")
+        console.print(Text(f"  {_curve(run)}"))
         end = format_duration(run.seconds)
         console.print(Text(f"  0{end:>{_COLUMNS - 1}}", "dim"))
 
 
-def _curve(values: Sequence[float]) -> str:
-    step = max(1.0, len(values) / _COLUMNS)
-    heights = []
-    for column in range(min(_COLUMNS, len(values))):
-        part = values[int(column * step) : max(int(column * step) + 1, int((column + 1) * step))]
-        heights.append(sum(part) / len(part))
-    return "".join(_BLOCKS[min(8, round(height * 8))] for height in heights)
+def _curve(run: Timeline) -> str:
+    """GPUs at work, as a share of those there were, in equal stretches of time."""
+    busy, there = [0.0] * _COLUMNS, [0.0] * _COLUMNS
+    ends = [*(moment.at_s for moment in run.moments[1:]), run.seconds]
+    width = max(run.seconds / _COLUMNS, 1e-9)
+    for moment, end_s in zip(run.moments, ends, strict=True):
+        at_s = moment.at_s
+        while at_s < end_s:
+            column = min(_COLUMNS - 1, int(at_s / width + 1e-9))
+            until_s = end_s if column == _COLUMNS - 1 else min(end_s, (column + 1) * width)
+            busy[column] += moment.gpus_at_work * (until_s - at_s)
+            there[column] += moment.gpus * (until_s - at_s)
+            at_s = max(until_s, at_s + 1e-9)
+    shares = [a / b if b else 0.0 for a, b in zip(busy, there, strict=True)]
+    return "".join(_BLOCKS[min(8, round(share * 8))] for share in shares)

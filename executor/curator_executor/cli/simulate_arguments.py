@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 
 def add_simulate(
@@ -23,6 +24,7 @@ def add_simulate(
     made = command("simulate", "show what a cluster would do for a pipeline; start nothing")
     add_settings(made)
     add_cluster(made)
+    made.add_argument("--report", type=Path, metavar="FILE", help="draw it, as one HTML page")
     run = made.add_argument_group("a run in virtual time")
     run.add_argument(
         "--inputs", type=positive, metavar="N", help="simulate a run of so many inputs, too"
@@ -53,7 +55,7 @@ def add_cluster(made: argparse.ArgumentParser) -> None:
         "--nodes",
         action="append",
         default=[],
-        metavar="NAME:count=N,cpus=C[,gpus=G][,memory=M]",
+        metavar="NAME:count=N,cpus=C[,gpus=G][,memory=M][,gpuMemory=M]",
         help="a kind of node; may be given again (default: spec.cluster.workerGroups, all of them)",
     )
     costs = made.add_argument_group("what stages cost")

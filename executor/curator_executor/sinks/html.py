@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curator_api.progress import ProgressSnapshot, RunReport
 from curator_executor.runtime.settings import RunSettings
@@ -40,26 +40,14 @@ class HtmlReportSink:
         self.path = Path(path)
         self._settings = settings
         self._notes = tuple(notes)
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        # Proves now that the place can be written to; a report is worth little if that shows only
-        # after hours of work. Permission bits would not tell about read-only mounts.
-        if self.path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.path))
-        try:
-            self._temporary.touch()
-            self._temporary.unlink()
-        except OSError as error:  # about the file that was asked for, not about the temporary one
-            raise type(error)(error.errno, error.strerror, str(self.path)) from error
+        require_writable(self.path)
 
     def publish(self, snapshot: ProgressSnapshot) -> None:
         """Nothing: the report carries its own history."""
 
     def close(self, report: RunReport) -> None:
         """Write the page under a temporary name, then rename it: never half a page."""
-        page = render_report(report, self._settings, self._notes)
-        # Texts of documents may hold lone surrogates, which UTF-8 has no form for.
-        self._temporary.write_bytes(page.encode("utf-8", "replace"))
-        self._temporary.replace(self.path)
+        write_page(self.path, render_report(report, self._settings, self._notes))
 
 
 def render_report(
@@ -73,13 +61,52 @@ def render_report(
         notes: lines to show beside the settings.
     """
     named = [(f.name, str(getattr(settings, f.name))) for f in fields(settings)] if settings else []
-    return _template().render(
+    return render_page(
+        "report.html.j2",
         view=report_view(report, named, notes),
-        version=_version(),
         shown_dead_letters=SHOWN_DEAD_LETTERS,
         shown_task_ids=SHOWN_TASK_IDS,
         duration=format_duration,
     )
+
+
+def render_page(template: str, **values: object) -> str:
+    """A page of this package, as text."""
+    return _environment().get_template(template).render(version=_version(), **values)
+
+
+def require_writable(path: Path) -> None:
+    """Prove that a page can be written there; a report is worth little if that shows only later.
+
+    Permission bits would not tell about read-only mounts.
+
+    Raises:
+        OSError: it cannot.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    temporary = _temporary(path)
+    try:
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:  # about the file that was asked for, not about the temporary one
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page under a temporary name, then rename it: never half a page.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    temporary = _temporary(path)
+    # Texts of documents may hold lone surrogates, which UTF-8 has no form for.
+    temporary.write_bytes(page.encode("utf-8", "replace"))
+    temporary.replace(path)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def _version() -> str:
@@ -90,12 +117,11 @@ def _version() -> str:
 
 
 @cache
-def _template() -> Template:
-    environment = Environment(
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("curator_executor", "sinks"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2")

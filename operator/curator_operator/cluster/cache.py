@@ -59,6 +59,7 @@ class Entry:
         done: actions done lately, by type and name, and when.
         told: keys of the events that were posted.
         shown_at: when the newest progress was taken that the status shows.
+        written_at: when the status was written last.
     """
 
     pipeline: Held[PipelineSeen] | None = None
@@ -75,6 +76,7 @@ class Entry:
     done: dict[str, float] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     shown_at: float | None = None
+    written_at: float = float("-inf")
 
     def refused(self, refusal: Refusal) -> None:
         """Remember a refusal; `count` becomes that of refusals in a row."""

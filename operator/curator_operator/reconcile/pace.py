@@ -10,7 +10,7 @@ from curator_operator.reconcile.observed import JobSeen, SnapshotSeen
 
 # Between submission and the first figures lie about ten seconds, in which everybody looks.
 STARTING_S = 2.0
-SOONEST_S = 1.0
+SOONEST_S = 0.5
 # The driver has reported its end; its process is gone a moment after that was fetched.
 ENDING_S = 0.25
 
@@ -18,7 +18,8 @@ ENDING_S = 0.25
 def poll_within_s(job: JobSeen, snapshot: SnapshotSeen | None) -> float | None:
     """Seconds until the next poll at the latest; None leaves it to the usual pace.
 
-    Half of the time that is left, so that an estimate that was too long is corrected on the way.
+    A quarter of the time that is left, so that an estimate that was too long is corrected on the
+    way: where tasks take seconds, those under way count as a whole in it.
     """
     if job.state == "PENDING":
         return STARTING_S
@@ -33,4 +34,4 @@ def poll_within_s(job: JobSeen, snapshot: SnapshotSeen | None) -> float | None:
         return SOONEST_S
     if shot.state != "Running":
         return ENDING_S
-    return None if shot.eta_s is None else max(SOONEST_S, shot.eta_s / 2)
+    return None if shot.eta_s is None else max(SOONEST_S, shot.eta_s / 4)

@@ -48,6 +48,37 @@ def test_simulated_run_says_how_long_it_takes(
     assert not workers.endswith("lost: 0")
 
 
+def test_report_draws_the_forecast_and_the_run(
+    folder: Path, curator: Curator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    costs = ["--cost", "list=0.001", "--cost", "read=0.01", "--cost", "halve=1"]
+    options = [*NODES, *costs, "--inputs", "500", "--report", "page.html"]
+    assert curator("simulate", "pipeline.yaml", *options) == 0
+    assert "Report: page.html" in said(capsys)
+    page = (folder / "page.html").read_text()
+    assert page.startswith("<!doctype html>")
+    for text in (
+        "halves",
+        "4 nodes cpu: 10 CPUs, 16.0 GiB each",
+        "500 inputs take",
+        "slowest stage",
+    ):
+        assert text in page
+    assert page.count("<polyline") == 1 + 2 * 3 + 1
+    assert "://" not in page
+    assert "src=" not in page
+    curator("simulate", "pipeline.yaml", *NODES, *costs, "--report", "short.html")
+    assert "<polyline" not in (folder / "short.html").read_text()
+
+
+def test_report_that_cannot_be_written_is_refused_before_anything_is_worked_out(
+    folder: Path, curator: Curator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*NODES, "--report", "absent/page.html"]
+    assert curator("simulate", "pipeline.yaml", *options) == 2
+    assert "--report absent/page.html: No such file or directory" in capsys.readouterr().err
+
+
 def test_costs_come_from_the_progress_of_a_run_and_options_go_over_it(
     folder: Path, curator: Curator, capsys: pytest.CaptureFixture[str]
 ) -> None:

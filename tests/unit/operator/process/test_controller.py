@@ -197,6 +197,22 @@ def test_progress_alone_asks_for_no_second_look() -> None:
     assert world.queue.depth == 0
 
 
+def test_progress_alone_is_written_every_three_seconds_and_not_forgotten() -> None:
+    later = [STATUS.model_copy(update={"last_progress_time": f"{at}"}) for at in range(3)]
+    world = World(*map(Plan, later), Plan(STATUS.model_copy(update={"phase": "Succeeded"})))
+    world.look()
+    world.now += 1.0
+    world.look()
+    assert world.story.count(f"status {STATUS.message}") == 1
+    assert world.delays[-1] == pytest.approx(2.0)
+    world.now += 2.0
+    world.look()
+    assert world.story.count(f"status {STATUS.message}") == 2
+    world.now += 0.1
+    world.look()
+    assert world.story.count(f"status {STATUS.message}") == 3
+
+
 def test_a_new_phase_asks_for_a_second_look() -> None:
     world = World(Plan(STATUS.model_copy(update={"phase": "Stopping"})))
     world.look()

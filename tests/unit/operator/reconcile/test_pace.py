@@ -19,7 +19,7 @@ RUNNING = JobSeen(JOB, "RUNNING")
         pytest.param(RUNNING, snapshot(submission_id="x-1"), STARTING_S, id="only its predecessor"),
         pytest.param(RUNNING, snapshot(state="Starting"), STARTING_S, id="workers start"),
         pytest.param(RUNNING, snapshot(eta_s=None), None, id="no estimate"),
-        pytest.param(RUNNING, snapshot(eta_s=8.0), 4.0, id="half of what is left"),
+        pytest.param(RUNNING, snapshot(eta_s=8.0), 2.0, id="a quarter of what is left"),
         pytest.param(RUNNING, snapshot(eta_s=0.1), SOONEST_S, id="any moment now"),
         pytest.param(RUNNING, snapshot(state="Draining"), SOONEST_S, id="it drains"),
         pytest.param(RUNNING, snapshot(state="Succeeded"), ENDING_S, id="Ray is behind"),
