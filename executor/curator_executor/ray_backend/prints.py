@@ -9,21 +9,37 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 
 # Ray looks for new output ten times a second; then it goes through the control store.
 ARRIVES_WITHIN_S = 1.0
 STANDARD_STREAMS = (1, 2)
 
 
-def seconds_since_print() -> float:
-    """Seconds since this process last wrote to its standard output or error."""
-    written = 0.0
+class Prints:
+    """When this process last wrote to its standard output or error.
+
+    What is there when it is made does not count: Ray itself writes the actor's name.
+    """
+
+    def __init__(self) -> None:
+        self._sizes = {stream: found.st_size for stream, found in _streams()}
+
+    def seconds_since(self) -> float:
+        """Seconds since the last print; infinitely many if there was none."""
+        written = float("-inf")
+        for stream, found in _streams():
+            if found.st_size != self._sizes.get(stream):
+                written = max(written, found.st_mtime)
+        return max(0.0, time.time() - written)
+
+
+def _streams() -> Iterator[tuple[int, os.stat_result]]:
     for stream in STANDARD_STREAMS:
         try:
-            written = max(written, os.fstat(stream).st_mtime)
+            yield stream, os.fstat(stream)
         except OSError:  # a stage closed it
             continue
-    return max(0.0, time.time() - written)
 
 
 class LastPrint:

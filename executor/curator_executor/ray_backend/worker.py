@@ -11,7 +11,8 @@ import sys
 from typing import Any
 
 from curator_executor.core.types import CallReport
-from curator_executor.ray_backend import blame, prints
+from curator_executor.ray_backend import blame
+from curator_executor.ray_backend.prints import Prints
 from curator_executor.runtime.host import Piece, PoolHost, PoolPlan, SetupError
 
 # Objects made and not freed before the youngest generation is looked at.
@@ -26,6 +27,7 @@ class StageWorker:
         self.blame_key = blame_key
         self.hosts: dict[int, PoolHost] = {}
         self.problems: list[str] = []
+        self.prints = Prints()
         for path in reversed(python_paths):
             if path not in sys.path:
                 sys.path.insert(0, path)
@@ -86,7 +88,7 @@ class StageWorker:
             self._tear_down(pool)
         sys.stdout.flush()
         sys.stderr.flush()
-        return "; ".join(self.problems), prints.seconds_since_print()
+        return "; ".join(self.problems), self.prints.seconds_since()
 
     def _tear_down(self, pool: int) -> None:
         """Tear a pool's stages down; what goes wrong is told when the worker ends."""

@@ -69,7 +69,11 @@ def best_integer_rate(demands: Sequence[Demand], nodes: Sequence[Node]) -> float
     integral[rate] = 0
     options = {"time_limit": LIMIT_S, "mip_rel_gap": 1e-3}
     found: Any = milp(
-        objective, constraints=limits, integrality=integral, bounds=Bounds(0, upper), options=options
+        objective,
+        constraints=limits,
+        integrality=integral,
+        bounds=Bounds(0, upper),
+        options=options,
     )
     return -float(found.mip_dual_bound)
 
@@ -81,8 +85,8 @@ def small_case(seed: int) -> tuple[list[Demand], list[Node]]:
     for kind in range(dice.choice((2, 3))):
         cpus, gpus = dice.choice((16, 32, 64)), dice.choice((0, 2, 4)) if kind else 4
         memory = dice.choice((64, 128, 256)) * GIB
-        for at in range(dice.choice((1, 2, 3))):
-            nodes.append(Node(f"{kind}-{at}", cpus, gpus, memory))
+        count = dice.choice((1, 2, 3))
+        nodes += [Node(f"{kind}-{at}", cpus, gpus, memory) for at in range(count)]
     demands = [
         Demand(
             Need(
@@ -118,7 +122,7 @@ def test_from_scattered_workers_comes_nearly_the_best_integer_plan(seed: int) ->
 
 
 def highest_rate(demands: Sequence[Demand], nodes: Sequence[Node]) -> float:
-    """No plan surpasses it: nodes of a kind as if they were one, workers as if they could be cut."""
+    """No plan surpasses it: nodes of a kind taken as one, workers as if they could be cut."""
     kinds: dict[tuple[float, float, int], int] = {}
     for node in nodes:
         key = (node.cpus, node.gpus, node.memory)
