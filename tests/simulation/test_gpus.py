@@ -74,3 +74,20 @@ def test_gpu_memory_fills_each_kind_of_gpu_by_what_it_has() -> None:
     assert Counter(result.outputs) == Counter(work.expected_outputs())
     assert result.state.pools[0].workers_started == 2 * 8 + 2 * 2
     assert result.seconds <= 1.1 * 1_000 / 20
+
+
+def test_a_stage_behind_one_that_is_nearly_done_does_not_get_all_the_room_that_is_left() -> None:
+    """When `embed` is done the last tasks of `caption` take 40 s more; meanwhile hundreds of cores
+    have nothing to do, and writers could not use them.
+    """
+    nodes = tuple(Node(f"n{at}", cpus=64.0, gpus=4.0) for at in range(8))
+    needs = (Need(1.0), Need(1.0, 0.5), Need(1.0, 1.0), Need(1.0))
+    stages = tuple(
+        StageSpec(at, f"s{at}", need=need, prepares_nodes=False) for at, need in enumerate(needs)
+    )
+    seconds = (0.5, 20.0, 40.0, 1.0)
+    work = Workload(stages, tuple(StageWork(batch_s=each, jitter=0.5) for each in seconds), 150)
+    result = simulate(Simulation(work, nodes=nodes))
+    assert Counter(result.outputs) == Counter(work.expected_outputs())
+    # What is started before anything is measured is an equal share.
+    assert result.state.pools[3].workers_started <= 8 * 60 / 2 + 30

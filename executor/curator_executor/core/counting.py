@@ -6,6 +6,8 @@ Called by `scaling`, which then brings the workers there.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from math import ceil
 
 from curator_executor.core.assigning import bound_to
 from curator_executor.core.dispatch import may_start
@@ -21,6 +23,7 @@ from curator_executor.core.turns import (
     most_workers,
     rank,
     useful_workers,
+    waiting_batches,
     worth_a_node,
 )
 from curator_executor.core.types import NodeId, PoolIndex
@@ -30,6 +33,8 @@ from curator_executor.core.types import NodeId, PoolIndex
 COST_LOOK_S = 2.0
 MOVED = 1.2
 WORTH = 1.1
+# Batches take unequal time: so many times the workers that the mean would keep busy are of use.
+SPARE = 1.5
 # From so many workers and nodes on, each adds so much to the least time between two counts.
 FEW_THINGS = 500
 GAP_S = 0.0002
@@ -76,6 +81,7 @@ def sizing_of(state: State, now: float) -> Sizing:
     """The workers that pools should have, and where, by what is known now."""
     lenders = [pool for pool in state.pools if lends(state, pool)]
     loads = [_load(state, pool, lenders, now) for pool in state.pools if _is_open(state, pool)]
+    loads = _within_what_comes(state, loads)
     to_come = state.nodes_to_come()
     if not state.is_planned:
         return size(loads, state.nodes, to_come)
@@ -90,6 +96,25 @@ def sizing_of(state: State, now: float) -> Sizing:
         for worker in bound_to(state, pool)
     }
     return plan(loads, state.nodes, running, tied, to_come)
+
+
+def _within_what_comes(state: State, loads: list[PoolLoad]) -> list[PoolLoad]:
+    """No more workers than have something to do with what the pool before can hand on.
+
+    A pool that is nearly done has few workers left; without this those behind it would get all the
+    room that it leaves.
+    """
+    found: list[PoolLoad] = []
+    for load in loads:
+        before = found[-1] if found and found[-1].index == load.index - 1 else None
+        most = load.most
+        if before and before.cost_s and load.cost_s and load.fixed is None:
+            workers = before.most if before.fixed is None else before.fixed
+            comes = SPARE * workers / before.cost_s * load.cost_s
+            useful = ceil(comes) + waiting_batches(state, state.pools[load.index])
+            most = min(most, max(1, useful))
+        found.append(replace(load, most=most))
+    return found
 
 
 def _is_open(state: State, pool: Pool) -> bool:

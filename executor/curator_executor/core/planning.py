@@ -106,6 +106,7 @@ def _allocated(
             least=first_workers(load),
             most=load.most if load.fixed is None else load.fixed,
             groups=load.groups,
+            is_pinned=load.fixed is not None,
         )
         for load in loads
     ]

@@ -236,3 +236,9 @@ def test_a_worker_is_started_with_the_share_that_its_node_makes_of_it() -> None:
     state = run_of({"need": need}, tasks=100, nodes=(H100, L4))
     started = [each for each in after(state, now=0.0) if isinstance(each, StartWorker)]
     assert {(each.node, each.gpus) for each in started} == {("h100", 0.125), ("l4", 0.4167)}
+
+
+def test_a_stage_that_is_nearly_done_does_not_take_workers_from_the_next_one() -> None:
+    """One task is left before 89 that wait: all GPUs but one are for these."""
+    loads = [load(0, GPU, most=1, cost_s=20.0), load(1, GPU, most=89, cost_s=40.0)]
+    assert plan(loads, nodes(4, 4), {}, {}).wanted == {0: 1, 1: 7}

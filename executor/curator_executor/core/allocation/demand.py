@@ -18,6 +18,8 @@ class Demand:
         least: workers that it has before any other gets more.
         most: workers beyond which more would have nothing to do, or are not allowed.
         groups: names of the worker groups where it may run; empty means anywhere.
+        is_pinned: it has `most` workers for good, and what is faster by far has nothing from that.
+            One that has no more because little is left to do does not hold others up.
     """
 
     need: Need
@@ -25,6 +27,7 @@ class Demand:
     least: int = 0
     most: int = PLENTY
     groups: tuple[str, ...] = ()
+    is_pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

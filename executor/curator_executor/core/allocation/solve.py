@@ -67,6 +67,7 @@ class Solver:
         self._costs = [max(each.cost_s / self._unit, 1e-9) for each in demands]
         self._least = [min(each.least, each.most) for each in demands]
         self._most = [each.most for each in demands]
+        self._pinned = [each.is_pinned for each in demands]
         # What needs no device goes where there are few, other things being equal.
         nodes = sorted(nodes, key=lambda node: node.gpus)
         self._ids = [node.id for node in nodes]
@@ -328,7 +329,7 @@ class Solver:
         held_up = [
             rates[i]
             for i in self._stages
-            if rates[i] > 0 and (self._counts[i] < self._most[i] or self._is_pinned(i))
+            if rates[i] > 0 and (self._counts[i] < self._most[i] or self._pinned[i])
         ]
         slowest = min(held_up, default=float("inf"))
         for i in self._stages:
@@ -353,7 +354,7 @@ class Solver:
         """
         waiting = {i: 0 for i in self._stages if self._counts[i] < self._most[i]}
         enough = min(
-            (self._counts[i] / self._costs[i] for i in self._stages if self._is_pinned(i)),
+            (self._counts[i] / self._costs[i] for i in self._stages if self._pinned[i]),
             default=float("inf"),
         )
         while waiting:
@@ -376,9 +377,6 @@ class Solver:
             self._load(node, tuple(int(j == slowest) for j in self._stages))
             if self._counts[slowest] >= self._most[slowest]:
                 del waiting[slowest]
-
-    def _is_pinned(self, stage: int) -> bool:
-        return 0 < self._least[stage] == self._most[stage]
 
 
 def _sum(*counts: Sequence[int]) -> list[int]:
