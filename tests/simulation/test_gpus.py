@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from curator_executor.core.state import CoreSettings
 from curator_executor.core.types import Need, Node, StageSpec
 from curator_executor.simulation.simulate import Simulation, simulate
 from curator_executor.simulation.workload import Faults, StageWork, Workload
@@ -77,8 +78,8 @@ def test_gpu_memory_fills_each_kind_of_gpu_by_what_it_has() -> None:
 
 
 def test_a_stage_behind_one_that_is_nearly_done_does_not_get_all_the_room_that_is_left() -> None:
-    """When `embed` is done the last tasks of `caption` take 40 s more; meanwhile hundreds of cores
-    have nothing to do, and writers could not use them.
+    """The last captions take 40 s; meanwhile hundreds of cores have nothing to do, and writers have
+    no use for them.
     """
     nodes = tuple(Node(f"n{at}", cpus=64.0, gpus=4.0) for at in range(8))
     needs = (Need(1.0), Need(1.0, 0.5), Need(1.0, 1.0), Need(1.0))
@@ -87,7 +88,9 @@ def test_a_stage_behind_one_that_is_nearly_done_does_not_get_all_the_room_that_i
     )
     seconds = (0.5, 20.0, 40.0, 1.0)
     work = Workload(stages, tuple(StageWork(batch_s=each, jitter=0.5) for each in seconds), 150)
-    result = simulate(Simulation(work, nodes=nodes))
+    result = simulate(
+        Simulation(work, nodes=nodes, settings=CoreSettings(autoscale_interval_s=5.0))
+    )
     assert Counter(result.outputs) == Counter(work.expected_outputs())
     # What is started before anything is measured is an equal share.
     assert result.state.pools[3].workers_started <= 8 * 60 / 2 + 30
