@@ -157,7 +157,7 @@ def _rates(moments: Sequence[Moment]) -> list[float]:
 
 def _gpu_chart(times: Sequence[float], moments: Sequence[Moment]) -> Chart:
     use = [moment.gpus_at_work / moment.gpus if moment.gpus else 0.0 for moment in moments]
-    return chart(times, use, lambda share: f"{share:.0%}", top=1.0)
+    return chart(times, use, lambda share: f"{share:.0%}", top=1.0, is_step=True)
 
 
 def _counts(times: Sequence[float], counts: Sequence[int]) -> Chart:
