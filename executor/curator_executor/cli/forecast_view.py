@@ -12,7 +12,7 @@ from curator_executor.cli.described import Described
 from curator_executor.cli.prepare import Prepared
 from curator_executor.core.sizing import check_pools_fit
 from curator_executor.core.types import Node, PoolSpec
-from curator_executor.simulation.forecast import Forecast, forecast
+from curator_executor.simulation.forecast import Forecast, PoolForecast, forecast
 from curator_executor.sinks.formatting import count_of, format_rate, one_line
 
 
@@ -33,10 +33,21 @@ def show_forecast(
     return found
 
 
-def _print(console: Console, name: str, found: Forecast, nodes: Sequence[Node]) -> None:
+def nodes_by_kind(nodes: Sequence[Node]) -> dict[str, list[Node]]:
+    """Nodes of a described cluster, by the name of their kind."""
     kinds: dict[str, list[Node]] = {}
     for node in nodes:
         kinds.setdefault(node.group, []).append(node)
+    return kinds
+
+
+def where_of(pool: PoolForecast) -> str:
+    """How many workers of a pool are on which kind of node, in words."""
+    return ", ".join(f"{count} on {kind}" for kind, count in sorted(pool.places.items()))
+
+
+def _print(console: Console, name: str, found: Forecast, nodes: Sequence[Node]) -> None:
+    kinds = nodes_by_kind(nodes)
     console.print(Text(name, style="bold"))
     for kind, mine in kinds.items():
         gpus = f", {count_of(int(mine[0].gpus), 'GPU')}" if mine[0].gpus else ""
@@ -49,7 +60,7 @@ def _print(console: Console, name: str, found: Forecast, nodes: Sequence[Node]) 
     table.add_column("Where")
     table.add_column("Why so many")
     for pool in found.pools:
-        where = ", ".join(f"{count} on {kind}" for kind, count in sorted(pool.places.items()))
+        where = where_of(pool)
         row = (f"{pool.workers:,}", f"{pool.busy:.0%}", f"{format_rate(pool.rate)}/s")
         table.add_row(one_line(pool.name, 40), *row, where, pool.reason)
     console.print(table)

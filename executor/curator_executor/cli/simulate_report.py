@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_executor.cli.forecast_view import nodes_by_kind, where_of
 from curator_executor.core.types import Node
 from curator_executor.simulation.forecast import Forecast, PoolForecast
 from curator_executor.simulation.timeline import Moment, Timeline
@@ -85,7 +86,7 @@ def simulation_view(
         stages=[
             StageView(
                 forecast=pool,
-                where=", ".join(f"{n} on {kind}" for kind, n in sorted(pool.places.items())),
+                where=where_of(pool),
                 rate=f"{format_rate(pool.rate)}/s",
                 is_bottleneck=pool.name in found.bottlenecks,
                 colour=at % _COLOURS,
@@ -124,11 +125,8 @@ def _cards(found: Forecast, run: Timeline | None, inputs: int) -> list[Card]:
 
 
 def _kinds(nodes: Sequence[Node]) -> list[str]:
-    kinds: dict[str, list[Node]] = {}
-    for node in nodes:
-        kinds.setdefault(node.group, []).append(node)
     said = []
-    for kind, mine in kinds.items():
+    for kind, mine in nodes_by_kind(nodes).items():
         one = mine[0]
         has = [f"{one.cpus:g} CPUs"]
         if one.memory:

@@ -6,12 +6,12 @@ Called by `scaling`, and by `step` after each dispatch.
 from __future__ import annotations
 
 from curator_executor.core.actions import Action, SetupWorker
+from curator_executor.core.backpressure import has_room
 from curator_executor.core.lifecycle import WorkerState
 from curator_executor.core.state import Pool, State, Worker
 from curator_executor.core.turns import (
     active_workers,
     has_input,
-    has_room,
     lends,
     may_share,
     most_workers,

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from math import ceil
 
+from curator_executor.core.allocation.solve import TO_SPARE
 from curator_executor.core.assigning import bound_to
 from curator_executor.core.dispatch import may_start
 from curator_executor.core.planning import plan
@@ -18,7 +19,6 @@ from curator_executor.core.turns import (
     FIRST_TIMINGS,
     NO_WORK,
     active_workers,
-    held_units,
     lends,
     most_workers,
     rank,
@@ -33,8 +33,6 @@ from curator_executor.core.types import NodeId, PoolIndex
 COST_LOOK_S = 2.0
 MOVED = 1.2
 WORTH = 1.1
-# Batches take unequal time: so many times the workers that the mean would keep busy are of use.
-SPARE = 1.5
 # From so many workers and nodes on, each adds so much to the least time between two counts.
 FEW_THINGS = 500
 GAP_S = 0.0002
@@ -110,7 +108,7 @@ def _within_what_comes(state: State, loads: list[PoolLoad]) -> list[PoolLoad]:
         most = load.most
         if before and before.cost_s and load.cost_s and load.fixed is None:
             workers = before.most if before.fixed is None else before.fixed
-            comes = SPARE * workers / before.cost_s * load.cost_s
+            comes = TO_SPARE * workers / before.cost_s * load.cost_s
             useful = ceil(comes) + waiting_batches(state, state.pools[load.index])
             most = min(most, max(1, useful))
         found.append(replace(load, most=most))
@@ -126,8 +124,7 @@ def _load(state: State, pool: Pool, lenders: list[Pool], now: float) -> PoolLoad
     head = pool.spec.head
     most = most_workers(state, pool)
     if state.upstream_done(index):
-        waiting = -(-pool.queued_tasks // head.batch_size) + len(pool.suspects)
-        most = min(most, max(1, waiting + held_units(state, index)))
+        most = min(most, max(1, waiting_batches(state, pool)))
     fixed = pool.spec.fixed_workers
     if fixed is None and head.workers_per_node is not None:
         fixed = max(1, round(head.workers_per_node * len(state.nodes)))

@@ -102,8 +102,7 @@ def _give(state: State, pool: Pool, call: Call) -> None:
 
 def _has_new(state: State, pool: Pool) -> bool:
     """Whether there may be something to give that no worker holds yet."""
-    least = 1 if state.upstream_done(pool.spec.index) else pool.spec.head.batch_size
-    return pool.queued_tasks >= least or bool(pool.suspects) or pool.spec.head.is_global
+    return state.has_batch(pool) or bool(pool.suspects) or pool.spec.head.is_global
 
 
 def _next_call(state: State, pool: Pool, worker: Worker) -> Call | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from curator_executor.core.room import Room
 from curator_executor.core.types import (
+    GIB,
     Need,
     Node,
     NodeId,
@@ -21,8 +22,6 @@ from curator_executor.core.types import (
     StageSpec,
     gpu_share,
 )
-
-GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)

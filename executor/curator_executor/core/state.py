@@ -256,6 +256,11 @@ class State:
             if len(worker.units.get(worker.pool, ())) > len(worker.calls):
                 pool.going_on[worker.id] = None
 
+    def has_batch(self, pool: Pool) -> bool:
+        """Whether a batch of the pool waits: a whole one, or the last."""
+        least = 1 if self.upstream_done(pool.spec.index) else pool.spec.head.batch_size
+        return pool.queued_tasks >= least
+
     def upstream_done(self, pool: PoolIndex) -> bool:
         """Whether no more input will come."""
         return pool == 0 or self.pools[pool - 1].done

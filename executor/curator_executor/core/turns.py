@@ -49,23 +49,17 @@ def pending_workers(state: State, pool: Pool) -> list[Worker]:
 
 def is_runnable(state: State, pool: Pool) -> bool:
     """Whether a worker of the pool would have something to do now, and may do it."""
-    return has_input(state, pool) and has_room(state, pool)
+    return has_input(state, pool) and backpressure.has_room(state, pool)
 
 
 def has_input(state: State, pool: Pool) -> bool:
     """Whether there is something that a worker of the pool could take up, room or not."""
     index = pool.spec.index
-    upstream_done = state.upstream_done(index)
-    if pool.suspects or pool.queued_tasks >= (1 if upstream_done else pool.spec.head.batch_size):
+    if pool.suspects or state.has_batch(pool):
         return True
-    if pool.spec.head.is_global and upstream_done and not pool.finished:
+    if pool.spec.head.is_global and state.upstream_done(index) and not pool.finished:
         return True
     return held_units(state, index) > 0
-
-
-def has_room(state: State, pool: Pool) -> bool:
-    """Whether the pool behind has room for the output of one more call."""
-    return backpressure.has_room(state, pool)
 
 
 def held_units(state: State, pool: PoolIndex) -> int:

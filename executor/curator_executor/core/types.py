@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import ceil, inf
 
+GIB = 2**30
+
 WorkerId = int
 CallId = int
 BlockId = int

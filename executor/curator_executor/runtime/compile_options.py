@@ -15,11 +15,11 @@ from curator_api.v1alpha1.rules import wire_name
 from curator_executor.api.composite import CompositeStage
 from curator_executor.api.pipeline import Stage
 from curator_executor.api.resources import Resources
+from curator_executor.core.types import GIB
 
 # On a stage of several parts these hold for every part; the others depend on what a part does.
 _FOR_EVERY_PART = ("worker_groups", "retries", "timeout_seconds", "runtime_env")
 _FOR_ONE_PART = ("resources", "batch_size", "workers")
-_BYTES_PER_GB = 2**30
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _resources(given: StageResources, own: Resources, path: str) -> Resources:
     """The class's own needs with those of the manifest over them."""
     gpus, gpu_memory_gb = own.gpus, own.gpu_memory_gb
     if given.gpu_memory_bytes is not None:
-        gpus, gpu_memory_gb = 0.0, given.gpu_memory_bytes / _BYTES_PER_GB
+        gpus, gpu_memory_gb = 0.0, given.gpu_memory_bytes / GIB
     elif given.gpus is not None:
         gpus, gpu_memory_gb = given.gpus, 0.0
     elif gpu_memory_gb > 0:

@@ -15,10 +15,8 @@ from typing import Any
 from curator_executor.api.pipeline import Stage, assign_roles, expand_composites
 from curator_executor.api.stage import ProcessingStage
 from curator_executor.core.errors import InvalidPipeline
-from curator_executor.core.types import Need, StageSpec
+from curator_executor.core.types import GIB, Need, StageSpec
 from curator_executor.runtime.settings import RunSettings
-
-GIB = 2**30
 
 log = logging.getLogger("curator_executor.run")
 

@@ -10,14 +10,13 @@ import pytest
 from curator_executor.core.fusion import plan_pools
 from curator_executor.core.room import Room
 from curator_executor.core.sizing import (
-    GIB,
     PoolLoad,
     Sizing,
     check_fits,
     check_pools_fit,
     size,
 )
-from curator_executor.core.types import Need, Node, PoolSpec, StageSpec
+from curator_executor.core.types import GIB, Need, Node, PoolSpec, StageSpec
 
 
 def load(index: int, **options: Any) -> PoolLoad:

@@ -40,7 +40,7 @@ _FEW = 24
 _KNOWN = 6
 # Stages get workers until they are so many times as fast as one that can have no more: batches take
 # unequal time, and an idle core does no harm.
-_TO_SPARE = 1.5
+TO_SPARE = 1.5
 
 
 def allocate(demands: Sequence[Demand], nodes: Sequence[Node]) -> Allocation:
@@ -107,7 +107,7 @@ class Solver:
                 few -= len(mine)
                 loose |= dict.fromkeys(mine, known)
         self._improve(loose, base)
-        return self._filled(_TO_SPARE)
+        return self._filled(TO_SPARE)
 
     def bound(self) -> float:
         """No allocation lets more inputs a second through; no more than stages' limits do."""
@@ -160,7 +160,7 @@ class Solver:
             self._packs[key] = packed(*key, self._wants)
         return self._packs[key]
 
-    def _filled(self, most_spare: float = _TO_SPARE * _TO_SPARE) -> Allocation:
+    def _filled(self, most_spare: float = TO_SPARE * TO_SPARE) -> Allocation:
         """What is loaded without what would be idle, and what there is room for besides.
 
         What runs may have more to spare than what is started anew: costs go up and down a little,
@@ -335,7 +335,7 @@ class Solver:
         for i in self._stages:
             if rates[i] <= slowest * most_spare:
                 continue
-            enough = max(1, self._least[i], ceil(slowest * _TO_SPARE * self._costs[i]))
+            enough = max(1, self._least[i], ceil(slowest * TO_SPARE * self._costs[i]))
             for node in reversed(range(len(self._ids))):
                 less = min(self._loads[node][i], self._counts[i] - enough)
                 if less <= 0:
@@ -360,7 +360,7 @@ class Solver:
         while waiting:
             slowest = min(waiting, key=lambda i: (self._counts[i] / self._costs[i], -i))
             if self._counts[slowest] and (
-                self._counts[slowest] / self._costs[slowest] >= enough * _TO_SPARE
+                self._counts[slowest] / self._costs[slowest] >= enough * TO_SPARE
             ):
                 return
             node = waiting[slowest]
